@@ -1,0 +1,1 @@
+"""What can be measured: models, datasets, hardware. Newcomers add their rows here."""

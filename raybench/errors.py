@@ -1,0 +1,100 @@
+"""What can go wrong, in words for the person who has to mend it.
+
+RaybenchError
+├── SpecError            a spec, a grid or an option is wrong
+├── DataError            a dataset is absent or damaged
+├── HardwareError        the hardware is not what the label promises, or is not there
+├── RecordError          a record cannot be read, or is of a newer version
+├── ResultsError         a results folder cannot be written or holds nothing to read
+├── TrialFailed          a trial could not be measured; its record says why
+└── ClusterError         Ray or Slurm is not in the state that the command needs
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RaybenchError(Exception):
+    """An error that the user can act on.
+
+    Args:
+        what: what is wrong, and where.
+        allowed: what would be right, if that can be listed.
+        cure: what to do next, a command where there is one.
+    """
+
+    exit_code = 2
+    kind = "error"
+
+    def __init__(self, what: str, *, allowed: str | None = None, cure: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.allowed = allowed
+        self.cure = cure
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.allowed:
+            lines.append(f"allowed: {self.allowed}")
+        if self.cure:
+            lines.append(f"to do:   {self.cure}")
+        return "\n".join(lines)
+
+
+class SpecError(RaybenchError):
+    """A spec, a grid or an option is wrong."""
+
+    kind = "spec"
+
+
+class DataError(RaybenchError):
+    """A dataset is absent or damaged."""
+
+    kind = "data"
+
+
+class HardwareError(RaybenchError):
+    """The hardware is not what the label promises, or is not there."""
+
+    kind = "hardware"
+
+
+class RecordError(RaybenchError):
+    """A record cannot be read, or is of a newer version."""
+
+    kind = "record"
+
+
+class ResultsError(RaybenchError):
+    """A results folder cannot be written, or holds nothing to read."""
+
+    kind = "results"
+
+
+class TrialFailed(RaybenchError):
+    """A trial could not be measured; its record says why.
+
+    Args:
+        kind: one word for the record's ``error.kind``, such as ``diverged`` or ``out_of_memory``.
+    """
+
+    exit_code = 1
+
+    def __init__(self, kind: str, what: str, *, cure: str | None = None) -> None:
+        super().__init__(what, cure=cure)
+        self.kind = kind
+
+
+class ClusterError(RaybenchError):
+    """Ray or Slurm is not in the state that the command needs."""
+
+    kind = "cluster"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint such as ``did you mean 'resnet18'?``, or an empty string."""
+    by_folded = {candidate.casefold(): candidate for candidate in known}
+    match = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)
+    return f"did you mean {by_folded[match[0]]!r}?" if match else ""

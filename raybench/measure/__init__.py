@@ -1,0 +1,1 @@
+"""Measuring: clocks, the device as it was, and where a trial ran."""

@@ -1,0 +1,384 @@
+"""What is known of one trial: a versioned JSON document.
+
+Every figure that could not be had is ``null``, and ``missing`` says why, by its dotted name;
+nothing is ever 0, or a guess, for want of a measurement.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from raybench.errors import RecordError, SpecError
+from raybench.spec import TrialSpec
+
+SCHEMA_VERSION = 1
+
+Status = Literal["completed", "failed", "interrupted"]
+
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""From version n to n + 1, for each n below ``SCHEMA_VERSION``; reading applies them in turn."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class ErrorFacts(_Part):
+    """Why a trial did not complete."""
+
+    kind: str
+    """one word: diverged, out_of_memory, killed, hung, hardware, data, interrupted, …"""
+    message: str
+    """what happened and what to do, for a person"""
+    traceback: str | None
+    """where in the code, if the trial's process could still tell"""
+
+
+class WarningFacts(_Part):
+    """Something that a reader of the figures has to know."""
+
+    kind: str
+    """one word: no_learning, unverified_hardware, contended, throttled, …"""
+    message: str
+    """what was seen, for a person"""
+
+
+class Epoch(_Part):
+    """One epoch: training, then evaluation."""
+
+    epoch: int = Field(ge=1)
+    """number of the epoch, from 1"""
+    train_time_s: float = Field(gt=0)
+    """seconds of training, from device synchronised to device synchronised"""
+    eval_time_s: float = Field(gt=0)
+    """seconds of evaluation, likewise"""
+    train_images: int = Field(gt=0)
+    """images trained on"""
+    eval_images: int = Field(gt=0)
+    """images evaluated"""
+    train_loss: float
+    """mean over the training images, auxiliary heads included"""
+    eval_loss: float
+    """mean over the evaluation images"""
+    accuracy: float = Field(ge=0, le=1)
+    """fraction of the evaluation images classified correctly, 0 to 1"""
+
+
+class Quartiles(_Part):
+    """Lower quartile, median and upper quartile."""
+
+    p25: float
+    """lower quartile"""
+    p50: float
+    """median"""
+    p75: float
+    """upper quartile"""
+
+
+class StepTimes(_Part):
+    """Times of the timed training steps of all epochs, in milliseconds."""
+
+    p05: float
+    """5th percentile"""
+    p25: float
+    """lower quartile"""
+    p50: float
+    """median"""
+    p75: float
+    """upper quartile"""
+    p95: float
+    """95th percentile"""
+    count: int
+    """number of steps; each one stands in steps/<trial_id>.npz"""
+
+
+class Phases(_Part):
+    """Parts of a training step in milliseconds, from a short pass after the timed epochs."""
+
+    data_wait: Quartiles | None
+    """waiting for the input pipeline to hand over a batch"""
+    transfer: Quartiles | None
+    """copying the batch to the device"""
+    preprocess: Quartiles | None
+    """resizing and normalising on the device"""
+    forward: Quartiles | None
+    """the model and the loss"""
+    backward: Quartiles | None
+    """the gradients"""
+    optimizer: Quartiles | None
+    """the update of the weights"""
+
+
+class Memory(_Part):
+    """Peak memory of the trial."""
+
+    peak_allocated_bytes: int | None
+    """of the device, in tensors"""
+    peak_reserved_bytes: int | None
+    """of the device, held by torch's allocator"""
+    peak_host_bytes: int | None
+    """of the trial's process on the host"""
+
+
+class Range(_Part):
+    """Mean and extremes of a sampled figure."""
+
+    mean: float
+    """mean over the samples"""
+    min: float
+    """smallest sample"""
+    max: float
+    """largest sample"""
+
+
+class DeviceTelemetry(_Part):
+    """The device as NVML saw it during the timed epochs, sampled at 10 Hz or more."""
+
+    energy_j: float | None
+    """joules of the timed epochs"""
+    energy_method: Literal["counter", "integrated_power"] | None
+    """the hardware's own energy counter, or the integral of the sampled power"""
+    power_w: Range | None
+    """power drawn"""
+    utilization: Range | None
+    """fraction of time in which a kernel was running, 0 to 1"""
+    sm_clock_mhz: Range | None
+    """clock of the multiprocessors"""
+    memory_clock_mhz: Range | None
+    """clock of the memory"""
+    temperature_c: Range | None
+    """of the GPU"""
+    throttle_reasons: tuple[str, ...] | None
+    """each reason seen at least once for which the clocks were held down"""
+    samples: int
+    """number of samples"""
+
+
+class Contention(_Part):
+    """What else ran on the host."""
+
+    co_located_trials: int | None
+    """the most trials of raybench that were seen running beside this one on its host"""
+    load_average: float | None
+    """the host's load average over the last minute, at the end of the timed epochs"""
+
+
+class DatasetFacts(_Part):
+    """The images that were used."""
+
+    name: str
+    """as in the spec"""
+    fingerprint: str
+    """hash of the images and labels that were used, after the limits"""
+    train_images: int
+    """training images, after train_limit"""
+    eval_images: int
+    """evaluation images, after eval_limit"""
+
+
+class ModelFacts(_Part):
+    """The model that was trained."""
+
+    name: str
+    """as in the spec"""
+    parameters: int
+    """trainable parameters, auxiliary heads included"""
+    flops_per_image: float | None
+    """floating-point operations of a training step (forward and backward) for one image"""
+    aux_loss_weight: float | None
+    """weight of the auxiliary heads' losses; null for a model without heads"""
+
+
+class HardwareFacts(_Part):
+    """The hardware that was promised, and what was found."""
+
+    requested: str
+    """the label in the spec"""
+    detected: str | None
+    """the device's own name"""
+    verified: bool
+    """whether the device's own name agrees with the label"""
+    compute_capability: str | None
+    """of the GPU, such as 6.0"""
+    memory_bytes: int | None = None
+    """of the GPU"""
+    uuid: str | None = None
+    """of the GPU"""
+    mig: bool | None = None
+    """whether it is a slice of a GPU (multi-instance GPU)"""
+    mps: bool | None = None
+    """whether a multi-process service shares it"""
+
+
+class EnvironmentFacts(_Part):
+    """Where the trial ran, and with which software."""
+
+    hostname: str
+    """of the host"""
+    torch: str
+    """version, with its build"""
+    torchvision: str
+    """version"""
+    cuda: str | None
+    """version that torch was built with"""
+    cudnn: str | None
+    """version that torch uses"""
+    driver: str | None
+    """version of NVIDIA's driver"""
+    ray: str | None
+    """version"""
+    python: str
+    """version"""
+    raybench: str
+    """version"""
+    commit: str | None
+    """of raybench's checkout, with + where it had changes"""
+    os: str
+    """kernel's name and release"""
+    cpu: str | None
+    """model of the processor"""
+    cpu_count: int
+    """processors of the host"""
+    host_memory_bytes: int
+    """memory of the host"""
+    threads: int
+    """threads that torch used"""
+    affinity: tuple[int, ...]
+    """processors that the process was allowed to run on"""
+    slurm: dict[str, str] | None
+    """job, partition, nodes and GRES, under Slurm"""
+    flags: dict[str, JsonValue]
+    """torch's switches that change speed or results, as they were during the timed epochs"""
+    variables: dict[str, str]
+    """environment variables that change speed or results"""
+
+
+class Segment(_Part):
+    """A stretch of epochs that one process ran."""
+
+    hostname: str
+    """where"""
+    started_at: str
+    """when, UTC, ISO 8601"""
+    first_epoch: int
+    """number of its first epoch, from 1"""
+    last_epoch: int
+    """number of its last complete epoch; 0 if none was completed"""
+
+
+class TrialRecord(_Part):
+    """One trial: what was asked for, what was measured, where and with what."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    """version of this layout"""
+    trial_id: str
+    """readable name and hash of the spec; also the name of the record's file"""
+    experiment: str
+    """name of the experiment, and of its folder"""
+    started_at: str
+    """when, UTC, ISO 8601"""
+    spec: TrialSpec
+    """what was asked for"""
+    status: Status
+    """completed, failed or interrupted"""
+    error: ErrorFacts | None = None
+    """why it did not complete"""
+    warnings: tuple[WarningFacts, ...] = ()
+    """what a reader of the figures has to know"""
+    running_time_s: float | None = None
+    """sum of all epochs' training and evaluation seconds, the "Time(s)" of Li (2022)"""
+    setup_time_s: float | None = None
+    """seconds for data, model and device before the warm-up"""
+    warmup_time_s: float | None = None
+    """seconds of the warm-up, compilation and capture included"""
+    epochs: tuple[Epoch, ...] = ()
+    """each complete epoch"""
+    images_per_s: float | None = None
+    """end to end: training images over training seconds, of all epochs together"""
+    compute_only_images_per_s: float | None = None
+    """the same training step on one batch that is already on the device"""
+    step_ms: StepTimes | None = None
+    """times of the timed training steps"""
+    phases_ms: Phases | None = None
+    """where a training step's time goes"""
+    memory: Memory | None = None
+    """peak memory"""
+    device_telemetry: DeviceTelemetry | None = None
+    """power, clocks and temperature"""
+    mfu: float | None = None
+    """model FLOPs of the timed training over the datasheet's peak for that precision, 0 to 1"""
+    contention: Contention | None = None
+    """what else ran on the host"""
+    dataset: DatasetFacts | None = None
+    """the images"""
+    model: ModelFacts | None = None
+    """the model"""
+    hardware: HardwareFacts | None = None
+    """promised and found"""
+    environment: EnvironmentFacts | None = None
+    """host and software"""
+    segments: tuple[Segment, ...] = ()
+    """which process ran which epochs"""
+    missing: dict[str, str] = {}
+    """why a figure is null, by its dotted name; a name covers all that is below it"""
+
+    def unexplained(self) -> list[str]:
+        """Return the dotted names of figures that are null without a reason in ``missing``."""
+        nulls = _nulls(self.model_dump(mode="json", exclude={"spec", "error", "missing"}))
+        return [name for name in nulls if not _covered(name, self.missing)]
+
+
+def _nulls(value: Any, name: str = "") -> Iterator[str]:
+    if value is None:
+        yield name
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _nulls(inner, f"{name}.{key}" if name else key)
+
+
+def _covered(name: str, reasons: dict[str, str]) -> bool:
+    parts = name.split(".")
+    return any(".".join(parts[:end]) in reasons for end in range(1, len(parts) + 1))
+
+
+def read_record(text: str | bytes, where: str) -> TrialRecord:
+    """Read a record of this or an older version.
+
+    Args:
+        text: the JSON document.
+        where: the file's name, for the error.
+
+    Raises:
+        RecordError: it is no record, is damaged, or is of a newer version.
+    """
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(
+            f"{where}: not valid JSON, perhaps cut short ({error})",
+            cure="delete the file and run the same command again: it measures what is not complete",
+        ) from None
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if type(version) is not int or version < 1:
+        raise RecordError(f"{where}: not a raybench record (it has no schema_version)")
+    if version > SCHEMA_VERSION:
+        raise RecordError(
+            f"{where}: a record of version {version}, this raybench reads up to {SCHEMA_VERSION}",
+            cure="read it with a newer raybench",
+        )
+    for old in range(version, SCHEMA_VERSION):
+        content = UPGRADES[old](content)
+    try:
+        return TrialRecord.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise RecordError(f"{where}: not a valid record: {field}: {first['msg']}") from None
+    except SpecError as error:
+        raise RecordError(f"{where}: not a valid record: {error.what}") from None

@@ -1,0 +1,376 @@
+"""What to measure: a trial, and a grid of trials.
+
+A spec is refused when it is built if its combination cannot work, so that a cluster's hours are
+not spent on finding out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from raybench.catalog.datasets import canonical_dataset
+from raybench.catalog.hardware import GPUS, canonical_label, cpu_threads
+from raybench.catalog.models import canonical_model, model_row
+from raybench.errors import SpecError, nearest
+
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+MemoryFormat = Literal["contiguous", "channels_last"]
+Execution = Literal["eager", "compile", "cudagraph"]
+InputPipeline = Literal["dataloader", "device"]
+Isolation = Literal["gpu", "node"]
+Optimizer = Literal["sgd", "adamw"]
+
+NOT_IDENTITY = ("repeat", "seed")
+"""Fields in which independent repeats of the same measurement may differ."""
+
+MINIMUM_CAPABILITY: dict[str, tuple[int, int]] = {
+    "fp32": (0, 0),
+    "tf32": (8, 0),
+    "bf16": (8, 0),
+    "fp16": (5, 3),
+    "compile": (7, 0),
+}
+"""Compute capability below which a GPU has no hardware (or Triton no compiler) for it."""
+
+DEFAULT_GPU_WORKERS = 2
+
+
+class TrialSpec(BaseModel):
+    """One trial: a model trained and evaluated on a dataset, on one kind of hardware.
+
+    The defaults are the workload of Li (2022): batch 10, 10 epochs, 224×224 RGB.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    model: str
+    """googlenet, resnet18, any other torchvision classification model, or package.module:callable"""
+    dataset: str
+    """cifar10, mnist, kmnist, fashionmnist, digits or synthetic"""
+    hardware: str
+    """a GPU's label (P100, K80, H100 …), or cpu:N for N threads"""
+    epochs: int = Field(default=10, ge=1)
+    """passes over the training images, each followed by one over the evaluation images"""
+    batch_size: int = Field(default=10, ge=1)
+    """images a step"""
+    image_size: int = Field(default=224, ge=1)
+    """height and width in pixels that every image is resized to"""
+    repeat: int = Field(default=0, ge=0)
+    """number of an independent repeat; it trains with seed + repeat"""
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    """of the initial weights and of the order of the images"""
+    optimizer: Optimizer = "sgd"
+    """sgd or adamw"""
+    learning_rate: float = Field(default=0.01, gt=0, allow_inf_nan=False)
+    """constant over all epochs"""
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """SGD's momentum, or AdamW's first beta"""
+    aux_loss_weight: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """weight of the auxiliary heads' losses; GoogLeNet's default is 0.3: main + 0.3·(aux1 + aux2)"""
+    precision: Precision = "fp32"
+    """fp32 (TF32 off), tf32, bf16 or fp16 (both by autocast, fp16 with loss scaling)"""
+    memory_format: MemoryFormat = "contiguous"
+    """layout of images and weights: contiguous (NCHW) or channels_last (NHWC)"""
+    execution: Execution = "eager"
+    """eager, compile (torch.compile) or cudagraph (the whole training step captured)"""
+    input_pipeline: InputPipeline = "dataloader"
+    """dataloader (PIL and torchvision transforms) or device (uint8 tensors on the device)"""
+    num_workers: int | None = Field(default=None, ge=0)
+    """worker processes of the dataloader; default 2 for a GPU, 0 for cpu:N, where they share the N"""
+    train_limit: int | None = Field(default=None, ge=1)
+    """use only the first N training images"""
+    eval_limit: int | None = Field(default=None, ge=1)
+    """use only the first N evaluation images"""
+    warmup_steps: int = Field(default=5, ge=1)
+    """untimed training steps before the clock starts; the weights are reset after them"""
+    isolation: Isolation = "gpu"
+    """gpu: other trials may run on the host's other GPUs; node: one trial on a host at a time"""
+    deterministic: bool = False
+    """use deterministic algorithms only: bitwise the same losses on the same machine"""
+    verify_hardware: bool = True
+    """refuse to measure on a device whose own name contradicts the label"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _canonical(cls, data: Any) -> Any:
+        """Fill in what follows from other fields, so that equal measurements are equal specs."""
+        if not isinstance(data, Mapping):
+            return data
+        fields = dict(data)
+        for name, canonical in (
+            ("model", canonical_model),
+            ("dataset", canonical_dataset),
+            ("hardware", canonical_label),
+        ):
+            if isinstance(fields.get(name), str):
+                fields[name] = canonical(fields[name])
+        model, hardware = fields.get("model"), fields.get("hardware")
+        if isinstance(model, str) and fields.get("aux_loss_weight") is None:
+            fields["aux_loss_weight"] = model_row(model).aux_loss_weight
+        if isinstance(hardware, str) and fields.get("num_workers") is None:
+            on_gpu_loader = hardware in GPUS and fields.get("input_pipeline") != "device"
+            fields["num_workers"] = DEFAULT_GPU_WORKERS if on_gpu_loader else 0
+        return fields
+
+    @model_validator(mode="after")
+    def _possible(self) -> TrialSpec:
+        self._check_model()
+        self._check_hardware()
+        if self.input_pipeline == "device" and self.num_workers:
+            raise SpecError(
+                f"num_workers is {self.num_workers}, but input_pipeline 'device' has no workers",
+                allowed="num_workers 0 with 'device'",
+                cure="leave num_workers out, or set input_pipeline=dataloader",
+            )
+        return self
+
+    def _check_model(self) -> None:
+        row = model_row(self.model)
+        if self.aux_loss_weight is not None and row.aux_loss_weight is None and not row.custom:
+            raise SpecError(
+                f"aux_loss_weight is set, but {self.model} has no auxiliary heads",
+                allowed="a weight with googlenet, inception_v3 or a model of your own",
+                cure=f"leave aux_loss_weight out for {self.model}",
+            )
+        if self.image_size < row.min_image_size or self.image_size % row.image_size_multiple:
+            multiple = f", a multiple of {row.image_size_multiple}" * (row.image_size_multiple > 1)
+            raise SpecError(
+                f"image_size is {self.image_size}, which {self.model} cannot take",
+                allowed=f"image_size of {row.min_image_size} or more{multiple}",
+                cure=f"set image_size={row.smallest_above(self.image_size)}, "
+                "or leave it out for 224",
+            )
+
+    def _check_hardware(self) -> None:
+        threads = cpu_threads(self.hardware)
+        if threads is not None:
+            if self.precision in ("tf32", "fp16"):
+                raise SpecError(
+                    f"precision is {self.precision!r}, which {self.hardware} does not have",
+                    allowed="fp32 or bf16 on a CPU",
+                )
+            if self.execution == "cudagraph":
+                raise SpecError(
+                    f"execution is 'cudagraph', but {self.hardware} is not a GPU",
+                    allowed="eager or compile on a CPU",
+                )
+            if self.num_workers and self.num_workers >= threads:
+                raise SpecError(
+                    f"num_workers is {self.num_workers}, but {self.hardware} has {threads} "
+                    "thread(s) for training and workers together",
+                    allowed=f"num_workers from 0 to {threads - 1}",
+                    cure="a cpu:N label with more threads, or fewer workers",
+                )
+            return
+        capability = GPUS[self.hardware].compute_capability
+        for option in (self.precision, self.execution):
+            needed = MINIMUM_CAPABILITY.get(option, (0, 0))
+            if capability < needed:
+                raise SpecError(
+                    f"{option!r} needs compute capability {needed[0]}.{needed[1]}, "
+                    f"{self.hardware} has {capability[0]}.{capability[1]}",
+                    allowed="fp32 and eager run on every GPU",
+                    cure=f"exclude {{hardware: {self.hardware}, …}} from the grid",
+                )
+        if self.execution == "cudagraph" and self.precision == "fp16":
+            raise SpecError(
+                "execution 'cudagraph' cannot hold fp16's loss scaling, which decides on the host",
+                allowed="cudagraph with fp32, tf32 or bf16",
+            )
+
+    @property
+    def trial_id(self) -> str:
+        """A readable name and a hash of every field: the same spec is the same id."""
+        model = self.model.rsplit(":", 1)[-1]
+        name = f"{model}-{self.dataset}-{self.hardware}-r{self.repeat}".replace(":", "")
+        return f"{name}-{_digest(self.model_dump(mode='json'))}"
+
+    @property
+    def identity(self) -> str:
+        """A hash of what makes two trials repeats of the same measurement."""
+        return _digest(self.model_dump(mode="json", exclude=set(NOT_IDENTITY)))
+
+    @property
+    def cpu_threads(self) -> int | None:
+        """N for ``cpu:N``, None on a GPU."""
+        return cpu_threads(self.hardware)
+
+    @property
+    def title(self) -> str:
+        """``resnet18 · mnist · P100``, with the repeat where it is not the first."""
+        repeat = f" · repeat {self.repeat}" if self.repeat else ""
+        return f"{self.model} · {self.dataset} · {self.hardware}{repeat}"
+
+
+class GridSpec(BaseModel):
+    """The product of lists: every field of a trial may be a list."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    name: str = Field(default="grid", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """the experiment's name, and of its folder in the results"""
+    repeats: int = Field(default=1, ge=1)
+    """how many independent repeats of each trial, pass by pass over the whole plan"""
+    fields: dict[str, tuple[Any, ...]]
+    """the trial's fields, each with the values to take"""
+    exclude: tuple[dict[str, Any], ...] = ()
+    """combinations to leave out: a trial goes when all that is named agrees"""
+
+    def plan(self) -> list[TrialSpec]:
+        """Return the trials in running order.
+
+        Repeats run pass by pass, so that a slow drift of the machine falls on all alike; the
+        hardware varies fastest, so that none waits behind another's queue.
+
+        Raises:
+            SpecError: a combination cannot work, or nothing is left.
+        """
+        names = sorted(self.fields, key=lambda name: name == "hardware")
+        combinations = [
+            dict(zip(names, values, strict=True))
+            for values in itertools.product(*(self.fields[name] for name in names))
+        ]
+        trials = []
+        for repeat in range(self.repeats):
+            for combination in combinations:
+                if not any(_agrees(combination, rule) for rule in self.exclude):
+                    trials.append(trial_spec({**combination, "repeat": repeat}))
+        if not trials:
+            raise SpecError("the grid holds no trial", cure="exclude less, or add values")
+        return list(dict.fromkeys(trials))
+
+
+def _agrees(combination: Mapping[str, Any], rule: Mapping[str, Any]) -> bool:
+    def folded(value: Any) -> Any:
+        return value.casefold() if isinstance(value, str) else value
+
+    return all(
+        folded(combination.get(name)) in [folded(v) for v in _as_tuple(wanted)]
+        for name, wanted in rule.items()
+    )
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+
+
+def _digest(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def trial_spec(fields: Mapping[str, Any]) -> TrialSpec:
+    """Build a TrialSpec, with every problem said in the words of its fields.
+
+    Raises:
+        SpecError: a field is unknown, has a wrong value, or the combination cannot work.
+    """
+    _known_keys(fields, TrialSpec.model_fields, "a trial")
+    try:
+        return TrialSpec(**fields)
+    except ValidationError as error:
+        raise _spec_error(error) from None
+
+
+def grid_spec(content: Mapping[str, Any], where: str = "the grid") -> GridSpec:
+    """Build a GridSpec from the flat mapping that a grid's YAML holds.
+
+    Raises:
+        SpecError: a key is unknown or a value is wrong.
+    """
+    own = ("name", "repeats", "exclude")
+    fields = {name: value for name, value in content.items() if name not in own}
+    allowed = [name for name in TrialSpec.model_fields if name != "repeat"]
+    _known_keys(fields, [*own, *allowed], where)
+    for name in ("model", "dataset", "hardware"):
+        if not _as_tuple(fields.get(name, ())):
+            raise SpecError(f"{where} has no {name}", cure=f"add a line '{name}: […]'")
+    exclude = content.get("exclude", ())
+    exclude = [exclude] if isinstance(exclude, Mapping) else exclude or ()
+    for rule in exclude:
+        if not isinstance(rule, Mapping):
+            raise SpecError(f"{where}: exclude holds {rule!r}", allowed="mappings of field: value")
+        _known_keys(rule, allowed, f"exclude of {where}")
+    given = {name: content[name] for name in ("name", "repeats") if name in content}
+    tuples = {name: _as_tuple(value) for name, value in fields.items()}
+    for name, values in tuples.items():
+        if not values:
+            raise SpecError(f"{where}: {name} is an empty list", cure="give at least one value")
+    try:
+        return GridSpec(**given, fields=tuples, exclude=tuple(dict(rule) for rule in exclude))
+    except ValidationError as error:
+        raise _spec_error(error) from None
+
+
+def load_grid(path: Path, overrides: Mapping[str, Any] | None = None) -> GridSpec:
+    """Read a grid from YAML, with ``overrides`` in place of its own values.
+
+    Raises:
+        SpecError: the file is absent, broken (the message has the line), or holds a wrong value.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(f"cannot read {path}: {error.strerror}", cure="check the path") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"{path}, line {mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or str(error)
+        raise SpecError(f"{line}: not valid YAML: {problem}", cure="mend that line") from None
+    if not isinstance(content, dict):
+        raise SpecError(f"{path} holds no mapping", allowed="lines of 'field: value'")
+    given = {"name": path.stem, **content}
+    given.update(overrides or {})
+    return grid_spec(given, str(path))
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """Turn ``["epochs=1", "model=[googlenet, resnet18]"]`` into a mapping; values are YAML.
+
+    Raises:
+        SpecError: an entry is not ``key=value``, or its value is not valid YAML.
+    """
+    parsed: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key.strip():
+            raise SpecError(f"cannot read the setting {setting!r}", allowed="-s key=value")
+        try:
+            parsed[key.strip().replace("-", "_")] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise SpecError(f"the value of {setting!r} is not valid YAML") from None
+    return parsed
+
+
+def _known_keys(given: Iterable[str], known: Iterable[str], where: str) -> None:
+    known = list(known)
+    for key in given:
+        if key not in known:
+            raise SpecError(
+                f"{where} has no field {key!r}. {nearest(str(key), known)}".rstrip(),
+                allowed=", ".join(known),
+            )
+
+
+def _spec_error(error: ValidationError) -> SpecError:
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"]) or "the spec"
+        message = problem["msg"].replace("Input should be", "it should be")
+        lines.append(f"{where} is {problem['input']!r}: {message}")
+    return SpecError("\n".join(lines), cure="see `raybench run --help` for every field")
+
+
+def choices(field: str) -> tuple[str, ...]:
+    """Return the values that a field of fixed choices takes, or () for any other field."""
+    return tuple(
+        value for value in get_args(TrialSpec.model_fields[field].annotation) if type(value) is str
+    )
