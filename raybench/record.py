@@ -6,6 +6,7 @@ nothing is ever 0, or a guess, for want of a measurement.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
@@ -333,6 +334,11 @@ class TrialRecord(_Part):
         nulls = _nulls(self.model_dump(mode="json", exclude={"spec", "error", "missing"}))
         return [name for name in nulls if not _covered(name, self.missing)]
 
+    def with_reason(self, reason: str) -> TrialRecord:
+        """Return the record with ``reason`` for every null that has none yet."""
+        reasons = dict.fromkeys(self.unexplained(), reason)
+        return self.model_copy(update={"missing": {**self.missing, **reasons}})
+
 
 def _nulls(value: Any, name: str = "") -> Iterator[str]:
     if value is None:
@@ -357,6 +363,11 @@ def read_record(text: str | bytes, where: str) -> TrialRecord:
     Raises:
         RecordError: it is no record, is damaged, or is of a newer version.
     """
+    with contextlib.suppress(ValidationError, SpecError, RecursionError):
+        record = TrialRecord.model_validate_json(text)
+        if "schema_version" in record.model_fields_set:
+            return record
+    # Once more in steps, to upgrade it or to say what is wrong.
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -16,13 +16,20 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from raybench.errors import RecordError, ResultsError
+from raybench.errors import RecordError, ResultsError, SpecError
 from raybench.record import TrialRecord, read_record
-from raybench.spec import TrialSpec
+from raybench.spec import TrialSpec, trial_spec
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 DEFAULT_RESULTS = Path("results")
+
+MAX_RECORD_BYTES = 16 * 2**20
+"""A record is some kilobytes, at most a megabyte for thousands of epochs."""
 
 
 def results_root(given: Path | None = None) -> Path:
@@ -69,30 +76,44 @@ class Experiment:
             ) from None
         return path
 
-    def write_plan(self, grid_yaml: str, trials: Sequence[TrialSpec]) -> None:
-        """Write the grid as it was asked for, and the manifest: the ids that it will fill.
+    def write_steps(self, trial_id: str, steps_ms: npt.NDArray[np.float64]) -> None:
+        """Write the times of a trial's training steps: ``train_step_ms`` [epochs, steps].
 
         Raises:
             ResultsError: the folder cannot be written.
         """
-        manifest = {"experiment": self.name, "trials": [trial.trial_id for trial in trials]}
+        import numpy as np  # noqa: PLC0415 - reading results needs no numpy
+
+        path = self.steps_path(trial_id)
+        write_atomically(path, lambda file: np.savez_compressed(file, train_step_ms=steps_ms))
+
+    def write_plan(self, grid_yaml: str, trials: Sequence[TrialSpec]) -> None:
+        """Write the grid as it was asked for, and the manifest: the trials that it will fill.
+
+        Raises:
+            ResultsError: the folder cannot be written.
+        """
+        specs = {trial.trial_id: trial.model_dump(mode="json") for trial in trials}
+        manifest = {"experiment": self.name, "trials": specs}
         text = json.dumps(manifest, indent=1).encode() + b"\n"
         write_atomically(self.folder / "grid.yaml", lambda file: file.write(grid_yaml.encode()))
         write_atomically(self.folder / "manifest.json", lambda file: file.write(text))
 
-    def planned(self) -> list[str]:
-        """Return the ids of the manifest, or [] where there is none.
+    def planned(self) -> dict[str, TrialSpec]:
+        """Return the trials of the manifest by their ids, or {} where there is none.
 
         Raises:
             RecordError: the manifest is damaged.
         """
         path = self.folder / "manifest.json"
-        if not path.exists():
-            return []
         try:
             trials = json.loads(path.read_bytes())["trials"]
-            return [str(trial) for trial in trials]
-        except (ValueError, KeyError, TypeError):
+            return {str(name): trial_spec(fields) for name, fields in trials.items()}
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise RecordError(f"{path}: {error.strerror}") from None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, SpecError):
             raise RecordError(f"{path}: not a manifest, perhaps cut short") from None
 
     def read(self, trial_id: str) -> TrialRecord | None:
@@ -164,7 +185,7 @@ class Unreadable:
     reason: str
 
 
-def scan(folders: Sequence[Path]) -> Iterator[TrialRecord | Unreadable]:
+def scan(folders: Sequence[Path]) -> Iterator[tuple[Path, TrialRecord] | Unreadable]:
     """Read the records of experiments, of folders that hold experiments, or single files.
 
     A file that cannot be used is named and passed over, so that the rest can be analysed.
@@ -173,12 +194,19 @@ def scan(folders: Sequence[Path]) -> Iterator[TrialRecord | Unreadable]:
         ResultsError: a folder does not exist.
     """
     for path in record_files(folders):
-        try:
-            yield read_record(path.read_bytes(), str(path))
-        except RecordError as error:
-            yield Unreadable(path, error.what)
-        except OSError as error:
-            yield Unreadable(path, f"{path}: {error.strerror}")
+        yield _read(path)
+
+
+def _read(path: Path) -> tuple[Path, TrialRecord] | Unreadable:
+    try:
+        size = path.stat().st_size
+        if size > MAX_RECORD_BYTES:
+            return Unreadable(path, f"{path}: {size:,} bytes, far too large for a record")
+        return path, read_record(path.read_bytes(), str(path))
+    except RecordError as error:
+        return Unreadable(path, error.what)
+    except OSError as error:
+        return Unreadable(path, f"{path}: {error.strerror}")
 
 
 def record_files(folders: Sequence[Path]) -> list[Path]:
@@ -189,15 +217,36 @@ def record_files(folders: Sequence[Path]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for folder in folders:
+        if folder.is_file():
+            found[folder] = None
+            continue
+        for experiment in experiments([folder]):
+            holder = experiment.folder / "records"
+            if holder.is_dir():
+                names = sorted(path.name for path in holder.iterdir() if path.suffix == ".json")
+                found.update(dict.fromkeys(holder / name for name in names))
+    return list(found)
+
+
+def experiments(folders: Sequence[Path]) -> list[Experiment]:
+    """Return the experiments that folders are or hold; single files belong to none.
+
+    Raises:
+        ResultsError: a folder does not exist.
+    """
+    found: dict[Path, None] = {}
+    for folder in folders:
         if not folder.exists():
             raise ResultsError(
                 f"no results at {folder}", cure="check the path, or run `raybench grid` first"
             )
-        if folder.is_file():
-            found[folder] = None
-            continue
-        inside = folder if folder.name == "records" else folder / "records"
-        holders = [inside] if inside.is_dir() else sorted(folder.glob("*/records"))
-        for holder in holders:
-            found.update(dict.fromkeys(sorted(holder.glob("*.json"))))
-    return list(found)
+        itself = folder.parent if folder.name == "records" else folder
+        if _is_experiment(itself):
+            found[itself] = None
+        elif folder.is_dir():
+            found.update(dict.fromkeys(filter(_is_experiment, sorted(folder.iterdir()))))
+    return [Experiment(folder.parent, folder.name) for folder in found]
+
+
+def _is_experiment(folder: Path) -> bool:
+    return (folder / "records").is_dir() or (folder / "manifest.json").is_file()
