@@ -224,6 +224,8 @@ class EnvironmentFacts(_Part):
     """of the host"""
     torch: str
     """version, with its build"""
+    torch_commit: str | None
+    """commit that torch was built from"""
     torchvision: str
     """version"""
     cuda: str | None
