@@ -1,1 +1,1 @@
-"""From records to figures: one tidy table, statistics, tables. Neither torch nor Ray is needed here."""
+"""From records to figures: one tidy table, statistics, tables; without torch and without Ray."""

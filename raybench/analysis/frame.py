@@ -1,0 +1,373 @@
+"""Records, a Tune ExperimentAnalysis or a ResultGrid as one tidy DataFrame: a row for each trial.
+
+``COLUMNS`` documents the columns. A figure that is unknown is missing in the frame too (NaN, NA
+or None), and every text is printable, whatever the files held. Failed and interrupted trials are
+rows as well, and so are planned trials without a record: their status is ``missing``.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from raybench.errors import RecordError, ResultsError, SpecError
+from raybench.record import Epoch, TrialRecord, read_record
+from raybench.spec import NOT_IDENTITY, TrialSpec, trial_spec
+from raybench.store import Unreadable, experiments, scan
+
+_TYPES = {"number": "float64", "count": "Int64", "flag": "boolean", "text": "object"}
+
+_SPEC_TYPES = {
+    **dict.fromkeys(("epochs", "batch_size", "image_size", "repeat", "seed"), "count"),
+    **dict.fromkeys(("num_workers", "train_limit", "eval_limit", "warmup_steps"), "count"),
+    **dict.fromkeys(("learning_rate", "momentum", "aux_loss_weight"), "number"),
+    **dict.fromkeys(("deterministic", "verify_hardware"), "flag"),
+}
+
+_SPEC_COLUMNS = {
+    name: (_SPEC_TYPES.get(name, "text"), field.description or "")
+    for name, field in TrialSpec.model_fields.items()
+}
+
+COLUMNS: dict[str, tuple[str, str]] = {
+    "trial_id": ("text", "readable name and hash of the spec"),
+    "experiment": ("text", "name of the experiment"),
+    "source": ("text", "the file that the row was read from"),
+    "status": ("text", "completed, failed, interrupted, or missing: planned, without a record"),
+    "reason": ("text", "why it did not complete: the first line"),
+    "warnings": ("text", "what a reader of the figures has to know: kinds, separated by a space"),
+    "started_at": ("text", "when, UTC, ISO 8601"),
+    **_SPEC_COLUMNS,
+    "running_time_s": ("number", "all epochs' training and evaluation, in seconds"),
+    "accuracy": ("number", "after the last epoch, 0 to 1"),
+    "setup_time_s": ("number", "data, model and device before the warm-up, in seconds"),
+    "warmup_time_s": ("number", "untimed steps before the clock starts, in seconds"),
+    "images_per_s": ("number", "training images over training seconds"),
+    "compute_only_images_per_s": ("number", "the same step on a batch already on the device"),
+    "epoch_times_s": ("list", "each epoch's training and evaluation, in seconds"),
+    "epoch_accuracies": ("list", "accuracy after each epoch, 0 to 1"),
+    "trained_images": ("number", "images trained on, over all epochs"),
+    "step_p05_ms": ("number", "5th percentile of the training steps, in milliseconds"),
+    "step_p25_ms": ("number", "lower quartile"),
+    "step_p50_ms": ("number", "median"),
+    "step_p75_ms": ("number", "upper quartile"),
+    "step_p95_ms": ("number", "95th percentile"),
+    "data_wait_ms": ("number", "median wait for a batch within a step, in milliseconds"),
+    "transfer_ms": ("number", "median copy to the device"),
+    "preprocess_ms": ("number", "median resizing and normalising on the device"),
+    "forward_ms": ("number", "median of the model and the loss"),
+    "backward_ms": ("number", "median of the gradients"),
+    "optimizer_ms": ("number", "median update of the weights"),
+    "energy_j": ("number", "of the timed epochs, evaluation included, in joules"),
+    "energy_method": ("text", "counter or integrated_power"),
+    "power_w": ("number", "mean power in watts"),
+    "utilization": ("number", "mean fraction of time with a kernel running, 0 to 1"),
+    "sm_clock_mhz": ("number", "mean clock of the multiprocessors"),
+    "temperature_c": ("number", "mean temperature of the GPU"),
+    "throttle_reasons": ("text", "reasons for held-down clocks, separated by a space"),
+    "mfu": ("number", "model FLOPs over the datasheet's peak, 0 to 1"),
+    "peak_allocated_bytes": ("number", "of the device, in tensors"),
+    "peak_host_bytes": ("number", "of the trial's process"),
+    "co_located_trials": ("count", "the most trials seen beside this one on its host"),
+    "load_average": ("number", "of the host over the last minute"),
+    "parameters": ("number", "trainable, auxiliary heads included"),
+    "flops_per_image": ("number", "of a training step for one image"),
+    "detected": ("text", "the device's own name"),
+    "verified": ("flag", "whether the device's own name agrees with the label"),
+    "compute_capability": ("text", "of the GPU"),
+    "mig": ("flag", "whether it is a slice of a GPU"),
+    "mps": ("flag", "whether a multi-process service shares it"),
+    "dataset_fingerprint": ("text", "hash of the images and labels that were used"),
+    "hostname": ("text", "of the host"),
+    "torch": ("text", "version"),
+    "torchvision": ("text", "version"),
+    "cuda": ("text", "version that torch was built with"),
+    "cudnn": ("text", "version"),
+    "driver": ("text", "version"),
+    "python": ("text", "version"),
+    "raybench": ("text", "version"),
+    "cpu": ("text", "model of the host's processor"),
+    "threads": ("count", "that torch used"),
+    "flags": ("text", "torch's switches that change speed or results, as JSON"),
+    "variables": ("text", "environment variables that change speed or results, as JSON"),
+}
+"""Each column's kind (number, count, flag, text, list) and what it holds; the spec's own fields
+have the spec's own descriptions."""
+
+IDENTITY: tuple[str, ...] = (
+    *(n for n in _SPEC_COLUMNS if n not in (*NOT_IDENTITY, "hardware", "verify_hardware")),
+    *("verified", "mig", "mps", "dataset_fingerprint"),
+    *("torch", "torchvision", "cuda", "cudnn", "raybench", "flags", "variables"),
+)
+"""Columns in which two results have to agree before one may be divided by the other."""
+
+
+class Loaded(NamedTuple):
+    """What could be read, and what could not."""
+
+    frame: pd.DataFrame
+    """a row for each trial, with the columns of ``COLUMNS``"""
+    problems: tuple[str, ...]
+    """each file that was left out, and why"""
+
+
+def load(folders: Sequence[Path]) -> Loaded:
+    """Read experiments, folders that hold experiments, or single records.
+
+    Raises:
+        ResultsError: a folder does not exist, or none of them holds anything of raybench.
+    """
+    rows, problems = [], []
+    seen: dict[tuple[str, str], str] = {}
+    with _without_garbage_collection():
+        for found in scan(folders):
+            if isinstance(found, Unreadable):
+                problems.append(printable(found.reason))
+                continue
+            path, record = found
+            first = seen.setdefault((record.trial_id, record.started_at), str(path))
+            if first != str(path):
+                problems.append(printable(f"{path}: the same trial as {first}, counted once"))
+                continue
+            rows.append(_row(record, str(path)))
+        ids = {row[0] for row in rows}
+        for experiment in experiments(folders):
+            try:
+                planned = experiment.planned()
+            except RecordError as error:
+                problems.append(printable(error.what))
+                continue
+            manifest = str(experiment.folder / "manifest.json")
+            rows.extend(
+                _missing_row(spec, experiment.name, manifest)
+                for trial_id, spec in planned.items()
+                if trial_id not in ids
+            )
+        if not rows:
+            raise _nothing(folders, problems)
+        return Loaded(_frame(rows), tuple(problems))
+
+
+def from_records(records: Iterable[TrialRecord]) -> pd.DataFrame:
+    """Return the frame of records that are at hand."""
+    return _frame([_row(record, "") for record in records])
+
+
+def from_experiment_analysis(results: Any) -> pd.DataFrame:
+    """Return the frame of a Tune ExperimentAnalysis or ResultGrid of a raybench grid.
+
+    Each trial's last result holds its record; one without it never reported, and is ``missing``.
+
+    Raises:
+        ResultsError: a trial is none of raybench.
+        RecordError: a record is damaged or of a newer version.
+    """
+    return _frame([_reported_row(metrics, config) for metrics, config in _last_results(results)])
+
+
+def save(frame: pd.DataFrame, path: Path) -> None:
+    """Write a frame as CSV, JSON or Parquet, by the file's suffix.
+
+    Raises:
+        ResultsError: the suffix is another, or the file cannot be written.
+    """
+    if path.suffix not in (".csv", ".json", ".parquet"):
+        raise ResultsError(
+            f"cannot save the trials as {printable(str(path))}", allowed=".csv, .json or .parquet"
+        )
+    try:
+        if path.suffix == ".csv":
+            frame.to_csv(path, index=False)
+        elif path.suffix == ".json":
+            frame.to_json(path, orient="records", indent=1, double_precision=15)
+        else:
+            frame.to_parquet(path, index=False)
+    except OSError as error:
+        raise ResultsError(f"cannot write {printable(str(path))}: {error.strerror}") from None
+
+
+def printable(text: str) -> str:
+    """Return a text with line breaks and control characters escaped, so that it cannot deceive."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _last_results(results: Any) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    if hasattr(results, "trials"):  # an ExperimentAnalysis
+        for trial in results.trials:
+            yield trial.last_result or {}, trial.config or {}
+    else:
+        for result in results:
+            yield result.metrics or {}, result.config or {}
+
+
+def _reported_row(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Any, ...]:
+    if "record" in metrics:
+        content = metrics["record"]
+        text = content if isinstance(content, (str, bytes)) else json.dumps(content)
+        return _row(read_record(text, "a Tune result"), "")
+    try:
+        return _missing_row(trial_spec(config["trial"]), "", "")
+    except (KeyError, TypeError, SpecError):
+        raise ResultsError(
+            "a Tune result holds neither a record nor a trial of raybench",
+            allowed="the results of raybench.grid",
+        ) from None
+
+
+def _nothing(folders: Sequence[Path], problems: Sequence[str]) -> ResultsError:
+    named = ", ".join(printable(str(folder)) for folder in folders)
+    shown = "".join(f"\n{problem}" for problem in problems[:5])
+    more = f"\n… and {len(problems) - 5} more" if len(problems) > 5 else ""
+    return ResultsError(
+        f"no records in {named}{shown}{more}",
+        allowed="an experiment's folder, a folder of experiments, or record files",
+        cure="run `raybench demo` or `raybench grid` to make some",
+    )
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Keep the collector from looking through a growing list of rows, which holds no cycles."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def tidy_frame(columns: Mapping[str, Sequence[Any]], length: int) -> pd.DataFrame:
+    """Return a frame with all of ``COLUMNS``; those that are not given are unknown throughout."""
+    unknown = [None] * length
+    return pd.DataFrame(
+        {
+            name: pd.Series(columns.get(name, unknown), dtype=_TYPES.get(kind, "object"))
+            for name, (kind, _) in COLUMNS.items()
+        }
+    )
+
+
+def _frame(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
+    columns = zip(*rows, strict=True) if rows else ()
+    return tidy_frame(dict(zip(COLUMNS, columns, strict=bool(rows))), len(rows))
+
+
+_SPEC_NAMES = tuple(TrialSpec.model_fields)
+_BEFORE_SPEC = list(COLUMNS).index(_SPEC_NAMES[0])
+_AFTER_SPEC = len(COLUMNS) - _BEFORE_SPEC - len(_SPEC_NAMES)
+
+
+def _missing_row(spec: TrialSpec, experiment: str, source: str) -> tuple[Any, ...]:
+    head = (spec.trial_id, printable(experiment), printable(source), "missing", "no record", "", "")
+    return (*head, *_spec_values(spec), *([None] * _AFTER_SPEC))
+
+
+def _spec_values(spec: TrialSpec) -> Iterator[Any]:
+    return (getattr(spec, name) for name in _SPEC_NAMES)
+
+
+def _row(record: TrialRecord, source: str) -> tuple[Any, ...]:
+    """Return the values of ``COLUMNS`` in their order."""
+    return (
+        printable(record.trial_id),
+        printable(record.experiment),
+        printable(source),
+        record.status,
+        _reason(record),
+        " ".join(printable(warning.kind) for warning in record.warnings),
+        printable(record.started_at),
+        *_spec_values(record.spec),
+        record.running_time_s,
+        *_epoch_values(record),
+        *_step_values(record),
+        *_device_values(record),
+        *_identity_values(record),
+    )
+
+
+def _reason(record: TrialRecord) -> str:
+    if record.error is None:
+        return "" if record.status == "completed" else "no reason given"
+    lines = record.error.message.strip().splitlines()
+    return printable(f"{record.error.kind}: {lines[0]}" if lines else record.error.kind)
+
+
+def _epoch_values(record: TrialRecord) -> tuple[Any, ...]:
+    epochs: tuple[Epoch, ...] = record.epochs
+    return (
+        epochs[-1].accuracy if epochs else None,
+        record.setup_time_s,
+        record.warmup_time_s,
+        record.images_per_s,
+        record.compute_only_images_per_s,
+        [epoch.train_time_s + epoch.eval_time_s for epoch in epochs],
+        [epoch.accuracy for epoch in epochs],
+        sum(epoch.train_images for epoch in epochs) or None,
+    )
+
+
+def _step_values(record: TrialRecord) -> tuple[Any, ...]:
+    steps, phases = record.step_ms, record.phases_ms
+    times = (steps.p05, steps.p25, steps.p50, steps.p75, steps.p95) if steps else (None,) * 5
+    if phases is None:
+        return (*times, *(None,) * 6)
+    before = (phases.data_wait, phases.transfer, phases.preprocess)
+    parts = (*before, phases.forward, phases.backward, phases.optimizer)
+    return (*times, *(part.p50 if part else None for part in parts))
+
+
+def _device_values(record: TrialRecord) -> tuple[Any, ...]:
+    seen, memory, others = record.device_telemetry, record.memory, record.contention
+    means: tuple[Any, ...] = (None,) * 7
+    if seen:
+        ranges = (seen.power_w, seen.utilization, seen.sm_clock_mhz, seen.temperature_c)
+        reasons = seen.throttle_reasons
+        means = (
+            seen.energy_j,
+            seen.energy_method,
+            *(part.mean if part else None for part in ranges),
+            None if reasons is None else " ".join(map(printable, reasons)),
+        )
+    return (
+        *means,
+        record.mfu,
+        memory.peak_allocated_bytes if memory else None,
+        memory.peak_host_bytes if memory else None,
+        others.co_located_trials if others else None,
+        others.load_average if others else None,
+        record.model.parameters if record.model else None,
+        record.model.flops_per_image if record.model else None,
+    )
+
+
+def _identity_values(record: TrialRecord) -> tuple[Any, ...]:
+    device, host = record.hardware, record.environment
+    found: tuple[Any, ...] = (None,) * 5
+    if device:
+        names = (device.detected, device.compute_capability)
+        detected, capability = (name and printable(name) for name in names)
+        found = (detected, device.verified, capability, device.mig, device.mps)
+    fingerprint = printable(record.dataset.fingerprint) if record.dataset else None
+    if host is None:
+        return (*found, fingerprint, *(None,) * 12)
+    versions = (host.torch, host.torchvision, host.cuda, host.cudnn, host.driver, host.python)
+    return (
+        *found,
+        fingerprint,
+        printable(host.hostname),
+        *(version and printable(version) for version in versions),
+        printable(host.raybench),
+        host.cpu and printable(host.cpu),
+        host.threads,
+        json.dumps(host.flags, sort_keys=True),
+        json.dumps(host.variables, sort_keys=True),
+    )

@@ -1,0 +1,121 @@
+"""What a reader has to know of the figures in a table: its footnotes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import pandas as pd
+
+from raybench.analysis.groups import Configuration, Key
+from raybench.catalog.hardware import cpu_threads
+
+MOST_NAMES = 8
+"""Cells and trials that a footnote names before it counts the rest."""
+
+
+def of_group(group: Configuration, allow: Collection[str] = ()) -> list[str]:
+    """Return what holds for every figure of a configuration."""
+    return [
+        *_trials_per_cell(group),
+        *_not_completed(group),
+        *_hardware(group),
+        *_warnings(group),
+        *_allowed(group, allow),
+    ]
+
+
+def refusals(group: Configuration, refused: Mapping[tuple[str, ...], Sequence[Key]]) -> list[str]:
+    """Say which ratios were refused, because of which fields, and the way past."""
+    said = []
+    for fields, keys in refused.items():
+        options = dict.fromkeys(field.partition(":")[0].partition(".")[0] for field in fields)
+        past = " ".join(f"--allow-mismatch {name}" for name in options)
+        titles = named(group.title(key) for key in keys)
+        said.append(f"not comparable: {titles}: {'; '.join(fields)}. The way past: {past}")
+    return said
+
+
+def named(titles: Iterable[str]) -> str:
+    """Join titles, the first few by name and the others by number."""
+    listed = list(titles)
+    more = f" and {len(listed) - MOST_NAMES} more" if len(listed) > MOST_NAMES else ""
+    return ", ".join(listed[:MOST_NAMES]) + more
+
+
+def _trials_per_cell(group: Configuration) -> list[str]:
+    counts = {key: len(group.completed[key]) for key in group.positions if group.completed[key]}
+    if not counts:
+        return []
+    usual = Counter(counts.values()).most_common(1)[0][0]
+    others = [f"{group.title(key)}: {n}" for key, n in counts.items() if n != usual]
+    usual_text = "a single run" if usual == 1 else f"{usual} independent repeats"
+    return [f"n = {usual} ({usual_text}) in each cell{_except(others)}"]
+
+
+def _except(others: Sequence[str]) -> str:
+    return f", except {named(others)}" if others else ""
+
+
+def _not_completed(group: Configuration) -> list[str]:
+    """Count the trials without a result, and name them with the first line of the reason."""
+    frame = group.frame
+    found: dict[str, list[str]] = {}
+    columns = (frame[name] for name in ("status", "reason", *Key._fields, "repeat"))
+    for status, reason, model, dataset, hardware, repeat in zip(*columns, strict=True):
+        if status != "completed":
+            title = group.title(Key(model, dataset, hardware))
+            again = f" repeat {repeat}" if repeat else ""
+            found.setdefault(status, []).append(f"{title}{again} ({reason})")
+    return [
+        f"{status}: {len(titles)} of {len(frame)} trials: {named(titles)}"
+        for status, titles in sorted(found.items())
+    ]
+
+
+def _hardware(group: Configuration) -> list[str]:
+    frame = group.frame
+    seen: dict[tuple[str, str], list[str]] = {}
+    rows = frame[["hardware", "detected", "verified", "compute_capability"]].drop_duplicates()
+    for label, device, verified, capability in rows.itertuples(index=False):
+        plain_label = label.partition(" ")[0]
+        name = device if isinstance(device, str) else "a device without a name"
+        if cpu_threads(plain_label) is not None:
+            if isinstance(device, str):
+                seen.setdefault(("measured on a CPU", name), []).append(label)
+        elif verified is not pd.NA and not verified:
+            simulated = not isinstance(capability, str)
+            what = "simulated, not a GPU's figure" if simulated else "label not verified"
+            seen.setdefault((what, name), []).append(label)
+    return [
+        f"{', '.join(dict.fromkeys(labels))}: {what} ({device})"
+        for (what, device), labels in seen.items()
+    ]
+
+
+def _warnings(group: Configuration) -> list[str]:
+    found: dict[str, dict[str, int]] = {}
+    columns = (group.frame[name] for name in ("warnings", *Key._fields))
+    for kinds, model, dataset, hardware in zip(*columns, strict=True):
+        for kind in (kinds or "").split():
+            cells = found.setdefault(kind, {})
+            title = group.title(Key(model, dataset, hardware))
+            cells[title] = cells.get(title, 0) + 1
+    return [
+        f"warning {kind}: {sum(cells.values())} trials: {named(cells)}"
+        for kind, cells in sorted(found.items())
+    ]
+
+
+def _allowed(group: Configuration, allow: Collection[str]) -> list[str]:
+    """Say what was let differ, and how it does."""
+    said = []
+    for name in allow:
+        values: dict[str, list[str]] = {}
+        pairs = group.frame[[name, "hardware"]].dropna().drop_duplicates()
+        for value, hardware in pairs.itertuples(index=False):
+            values.setdefault(str(value), []).append(hardware)
+        if len(values) > 1:
+            shown = "; ".join(f"{value} ({', '.join(on)})" for value, on in values.items())
+            said.append(f"{name} differs, as allowed: {shown}")
+    return said
