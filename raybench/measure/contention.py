@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from raybench.record import Contention
-
 SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -26,8 +24,11 @@ class HostRegistry:
     Args:
         base: a folder of this host alone that every user can write to.
 
-    Entered around the timed epochs. ``seen`` is asked between epochs; a trial that came and went
-    meanwhile leaves its mark on the folder's time of change, and counts as one.
+    Attributes:
+        unavailable: why trials cannot be noted here, or None.
+
+    Entered around the timed epochs; look between them. A trial that came and went between two
+    looks leaves its mark on the folder's time of change, and counts as one.
     """
 
     def __init__(self, base: Path | None = None) -> None:
@@ -35,7 +36,7 @@ class HostRegistry:
         self._folder = self._base / f"raybench-{os.getuid()}"
         self._file: int | None = None
         self._path: Path | None = None
-        self._unavailable: str | None = None
+        self.unavailable: str | None = None
         self._changes: dict[Path, int] = {}
         self._most = 0
 
@@ -44,10 +45,10 @@ class HostRegistry:
             _own_folder(self._folder)
             self._register()
         except OSError as error:
-            self._unavailable = f"cannot note trials in {self._folder}: {error.strerror}"
+            self.unavailable = f"cannot note trials in {self._folder}: {error.strerror}"
         else:
             self._changes = self._folder_changes()
-            self.seen()
+            self.look()
         return self
 
     def __exit__(
@@ -58,7 +59,7 @@ class HostRegistry:
     ) -> None:
         if self._file is None or self._path is None:
             return
-        self.seen()
+        self.look()
         with contextlib.suppress(OSError):  # cleared away by somebody: nothing is left to do
             self._path.unlink()
         # A worker that was forked meanwhile shares the lock: closing alone would not free it.
@@ -66,27 +67,25 @@ class HostRegistry:
         os.close(self._file)
         self._file = None
 
-    def seen(self) -> int:
-        """Look now, and return the most other trials seen beside this one so far."""
+    def look(self) -> None:
+        """Look who else is timing a trial now; for between epochs, never inside the clock."""
         if self._file is None:
-            return self._most
+            return
         changes = self._folder_changes()
         beside = sum(_is_held(path) for path in self._trials() if path != self._path)
         if changes != self._changes:
             beside = max(beside, 1)
         self._changes = changes
         self._most = max(self._most, beside)
-        return self._most
 
-    def contention(self) -> tuple[Contention, dict[str, str]]:
-        """Return what was seen and the host's load now, and why a figure is null."""
-        facts = Contention(
-            co_located_trials=None if self._unavailable else self._most,
-            load_average=os.getloadavg()[0],
-        )
-        if self._unavailable:
-            return facts, {"contention.co_located_trials": self._unavailable}
-        return facts, {}
+    def seen(self) -> int | None:
+        """Return the most other trials seen so far; None where ``unavailable`` says why."""
+        return None if self.unavailable else self._most
+
+    @staticmethod
+    def load_average() -> float:
+        """Return the host's load average over the last minute."""
+        return os.getloadavg()[0]
 
     def _register(self) -> None:
         """Lock a file, then give it the name that others look for."""

@@ -108,10 +108,15 @@ def default_hardware() -> str:
     if label is None:
         raise HardwareError(
             f"this machine's GPU calls itself {names[0]!r}, which no label fits",
-            cure="add a row to raybench/catalog/hardware.py, or give --hardware "
+            cure="add a row to raybench/catalog/hardware.csv, or give --hardware "
             f"(cpu:{allowed_cpus()} runs on the processor)",
         )
     return label
+
+
+def is_simulated(requested: str, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether a GPU's label runs on the CPU here, to rehearse a cluster that has no GPU."""
+    return cpu_threads(requested) is None and environ.get(SIMULATED_GPU) == "1"
 
 
 def describe_hardware(
@@ -147,30 +152,31 @@ def _describe_cpu(
 ) -> tuple[HardwareFacts, dict[str, str]]:
     import torch  # noqa: PLC0415 - asking for GPUs must not load torch
 
-    promised = cpu_threads(requested)
-    model = cpu_model() or "CPU of unknown model"
+    model = cpu_model() or "a CPU of unknown model"
+    promised, allowed = cpu_threads(requested), allowed_cpus()
     used = min(torch.get_num_threads(), _thread_limit(environ))
+    detected = f"{model}, {used} thread{'s' * (used != 1)}"
     problem = None
-    if promised is None:
-        if environ.get(SIMULATED_GPU) != "1":
-            problem = f"{requested} was promised, but the trial runs on the CPU ({model})"
-        detected, verified = f"simulated on {model}", False
-    else:
-        detected, allowed = f"{model}, {used} thread{'s' * (used != 1)}", allowed_cpus()
-        if allowed < promised:
-            problem = f"{requested} was promised, but this process may use {allowed} CPU(s)"
-        elif used != promised:
-            problem = f"{requested} was promised, but torch uses {used} thread(s)"
-        verified = problem is None
+    if is_simulated(requested, environ):
+        detected = f"simulated on {detected}"
+    elif promised is None:
+        problem = f"{requested} was promised, but the trial runs on {model}"
+    elif allowed < promised:
+        problem = f"{requested} was promised, but this process may use {allowed} CPU(s)"
+    elif used != promised:
+        problem = f"{requested} was promised, but torch uses {used} thread(s)"
     if problem and verify:
         raise HardwareError(
             problem,
-            allowed=f"cpu:1 to cpu:{allowed_cpus()} on this host",
-            cure="take a label that fits, ask Slurm for more CPUs (--cpus-per-task), "
-            "or set verify_hardware=false",
+            allowed=f"cpu:1 to cpu:{allowed} on this host",
+            cure="take a label that fits, ask Slurm for what the label needs (--cpus-per-task, "
+            "--gres), or set verify_hardware=false",
         )
     facts = HardwareFacts(
-        requested=requested, detected=detected, verified=verified, compute_capability=None
+        requested=requested,
+        detected=detected,
+        verified=promised is not None and problem is None,
+        compute_capability=None,
     )
     names = ("compute_capability", "memory_bytes", "uuid", "mig", "mps")
     return facts, {f"hardware.{name}": "a CPU has none" for name in names}
@@ -194,7 +200,7 @@ def _describe_gpu(
     if not fits and verify:
         raise HardwareError(
             f"{requested} was promised, but the device calls itself {name!r}",
-            allowed=label_of(name) or "no label of raybench/catalog/hardware.py fits this device",
+            allowed=label_of(name) or "no label of raybench/catalog/hardware.csv fits this device",
             cure="use the label that fits, mend the node's resources, "
             "or set verify_hardware=false to measure it all the same",
         )
