@@ -1,17 +1,9 @@
-"""Which hardware this process may use, and whether it is what the spec's label promises.
-
-GPUs are seen through NVML, which needs no CUDA context: asking costs milliseconds, takes no memory
-on the GPU and is safe before a fork.
-"""
+"""Which hardware this process may use, and whether it is what the spec's label promises."""
 
 from __future__ import annotations
 
-import ctypes
 import os
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +11,7 @@ import pynvml
 
 from raybench.catalog.hardware import cpu_threads, label_of
 from raybench.errors import HardwareError
+from raybench.measure.gpus import GpuFacts, facts_of, nvml_handle, nvml_session, visible_gpus
 from raybench.record import HardwareFacts
 
 if TYPE_CHECKING:
@@ -30,69 +23,10 @@ SIMULATED_GPU = "RAYBENCH_SIMULATED_GPU"
 UNVERIFIED_HARDWARE = "RAYBENCH_UNVERIFIED_HARDWARE"
 """Set to 1 on a host whose label came from Slurm's GRES alone; records say ``verified: false``."""
 
-NO_NVML = "NVML cannot be used on this host"
-
-
-@dataclass(frozen=True, kw_only=True)
-class GpuFacts:
-    """One GPU, or slice of one, as NVML describes it.
-
-    Attributes:
-        name: the device's own name.
-        uuid: ``GPU-…``, or ``MIG-…`` for a slice.
-        compute_capability: (major, minor), or None where NVML does not say.
-        memory_bytes: of the device or slice, likewise.
-        mig: whether it is a slice (multi-instance GPU).
-        mps: whether a multi-process service shares it, or None where NVML does not say.
-    """
-
-    name: str
-    uuid: str
-    compute_capability: tuple[int, int] | None
-    memory_bytes: int | None
-    mig: bool
-    mps: bool | None
-
-
-@contextmanager
-def nvml_session(nvml: Any = pynvml) -> Iterator[bool]:
-    """Hold NVML open; gives whether there is a driver to ask at all."""
-    try:
-        nvml.nvmlInit()
-    except pynvml.NVMLError:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        nvml.nvmlShutdown()
-
 
 def gpu_names(nvml: Any = pynvml, environ: Mapping[str, str] = os.environ) -> list[str]:
     """Return the names of the GPUs visible to this process, or [] without a driver."""
     return [gpu.name for gpu in visible_gpus(nvml, environ)]
-
-
-def visible_gpus(nvml: Any = pynvml, environ: Mapping[str, str] = os.environ) -> list[GpuFacts]:
-    """Return the GPUs that CUDA would let this process use, without starting CUDA.
-
-    ``CUDA_VISIBLE_DEVICES`` is read as CUDA reads it: indices, UUIDs or their beginnings, slices'
-    UUIDs; what stands behind the first entry that does not exist is not visible.
-    """
-    with nvml_session(nvml) as available:
-        if not available:
-            return []
-        handles = _all_handles(nvml)
-        chosen = environ.get("CUDA_VISIBLE_DEVICES")
-        if chosen is None:
-            return [_facts(nvml, _first_slice(nvml, handle)) for handle in handles]
-        visible = []
-        for entry in chosen.split(","):
-            handle = _handle(nvml, handles, entry.strip())
-            if handle is None:
-                break
-            visible.append(_facts(nvml, handle))
-        return visible
 
 
 def default_hardware() -> str:
@@ -124,6 +58,7 @@ def describe_hardware(
     device: torch.device,
     *,
     verify: bool,
+    workers: int = 0,
     nvml: Any = pynvml,
     environ: Mapping[str, str] = os.environ,
 ) -> tuple[HardwareFacts, dict[str, str]]:
@@ -133,6 +68,7 @@ def describe_hardware(
         requested: the spec's label.
         device: where the trial runs.
         verify: refuse a device that contradicts the label, rather than note it.
+        workers: the dataloader's processes, which share the N threads of ``cpu:N`` with torch.
         nvml: where to ask for GPUs.
         environ: the environment variables.
 
@@ -143,12 +79,12 @@ def describe_hardware(
         HardwareError: the device contradicts the label, and ``verify`` is true.
     """
     if device.type == "cpu":
-        return _describe_cpu(requested, verify, environ)
+        return _describe_cpu(requested, verify, workers, environ)
     return _describe_gpu(requested, device, verify, nvml, environ)
 
 
 def _describe_cpu(
-    requested: str, verify: bool, environ: Mapping[str, str]
+    requested: str, verify: bool, workers: int, environ: Mapping[str, str]
 ) -> tuple[HardwareFacts, dict[str, str]]:
     import torch  # noqa: PLC0415 - asking for GPUs must not load torch
 
@@ -156,6 +92,7 @@ def _describe_cpu(
     promised, allowed = cpu_threads(requested), allowed_cpus()
     used = min(torch.get_num_threads(), _thread_limit(environ))
     detected = f"{model}, {used} thread{'s' * (used != 1)}"
+    detected += f" and {workers} worker{'s' * (workers != 1)}" if workers else ""
     problem = None
     if is_simulated(requested, environ):
         detected = f"simulated on {detected}"
@@ -163,8 +100,8 @@ def _describe_cpu(
         problem = f"{requested} was promised, but the trial runs on {model}"
     elif allowed < promised:
         problem = f"{requested} was promised, but this process may use {allowed} CPU(s)"
-    elif used != promised:
-        problem = f"{requested} was promised, but torch uses {used} thread(s)"
+    elif used + workers != promised:
+        problem = f"{requested} was promised, but torch uses {used} thread(s), workers {workers}"
     if problem and verify:
         raise HardwareError(
             problem,
@@ -189,136 +126,51 @@ def _describe_gpu(
     nvml: Any,
     environ: Mapping[str, str],
 ) -> tuple[HardwareFacts, dict[str, str]]:
+    with nvml_session(nvml) as available:
+        handle = nvml_handle(device, nvml) if available else None
+        if handle is not None:
+            return compare_gpu(requested, facts_of(nvml, handle), verify=verify, environ=environ)
     import torch  # noqa: PLC0415
 
     found = torch.cuda.get_device_properties(device)
-    with nvml_session(nvml) as available:
-        handle = nvml_handle(device, nvml) if available else None
-        seen = None if handle is None else _facts(nvml, handle)
-    name = seen.name if seen else found.name
-    fits = label_of(name) == requested
-    if not fits and verify:
+    facts = GpuFacts(
+        name=found.name,
+        uuid=None,
+        compute_capability=(found.major, found.minor),
+        memory_bytes=found.total_memory,
+        mig=None,
+        mps=None,
+    )
+    return compare_gpu(requested, facts, verify=verify, environ=environ)
+
+
+def compare_gpu(
+    requested: str, gpu: GpuFacts, *, verify: bool, environ: Mapping[str, str] = os.environ
+) -> tuple[HardwareFacts, dict[str, str]]:
+    """Compare a GPU's own name with the label that promised it, as ``describe_hardware`` does."""
+    fitting = label_of(gpu.name)
+    if fitting != requested and verify:
         raise HardwareError(
-            f"{requested} was promised, but the device calls itself {name!r}",
-            allowed=label_of(name) or "no label of raybench/catalog/hardware.csv fits this device",
-            cure="use the label that fits, mend the node's resources, "
+            f"{requested} was promised, but the device calls itself {gpu.name!r}",
+            allowed=fitting
+            or "no label: a part of a GPU, or a type that "
+            "raybench/catalog/hardware.csv does not hold",
+            cure="use the label that fits, mend the node's GRES, "
             "or set verify_hardware=false to measure it all the same",
         )
+    capability = gpu.compute_capability
     facts = HardwareFacts(
         requested=requested,
-        detected=name,
-        verified=fits and environ.get(UNVERIFIED_HARDWARE) != "1",
-        compute_capability=f"{found.major}.{found.minor}",
-        memory_bytes=found.total_memory,
-        uuid=seen.uuid if seen else None,
-        mig=seen.mig if seen else None,
-        mps=seen.mps if seen else None,
+        detected=gpu.name,
+        verified=fitting == requested and environ.get(UNVERIFIED_HARDWARE) != "1",
+        compute_capability=None if capability is None else f"{capability[0]}.{capability[1]}",
+        memory_bytes=gpu.memory_bytes,
+        uuid=gpu.uuid,
+        mig=gpu.mig,
+        mps=gpu.mps,
     )
-    reason = "this driver does not say" if seen else NO_NVML
-    nulls = [name for name in ("uuid", "mig", "mps") if getattr(facts, name) is None]
-    return facts, {f"hardware.{name}": reason for name in nulls}
-
-
-def nvml_handle(device: torch.device, nvml: Any = pynvml) -> Any | None:
-    """Return NVML's handle of a CUDA device, or None; needs an open session.
-
-    CUDA and NVML number devices differently (``CUDA_VISIBLE_DEVICES``, ``CUDA_DEVICE_ORDER``);
-    the UUID names the same device to both.
-    """
-    identity = _cuda_uuid(device.index or 0)
-    if identity is None:
-        return None
-    candidates = (
-        _ask(nvml.nvmlDeviceGetHandleByUUID, f"{kind}-{identity}") for kind in ("GPU", "MIG")
-    )
-    return next((handle for handle in candidates if handle is not None), None)
-
-
-def whole_gpu(handle: Any, nvml: Any = pynvml) -> Any:
-    """Return the GPU that a MIG slice is cut from, or the GPU itself; needs an open session."""
-    # A GPU or driver from before there were slices does not know the question.
-    if _ask(nvml.nvmlDeviceIsMigDeviceHandle, handle):
-        return nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle)
-    return handle
-
-
-def _cuda_uuid(index: int) -> str | None:
-    """Return the UUID of a CUDA device from the driver, since torch 2.0 does not tell it."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return None
-    ordinal, buffer = ctypes.c_int(), ctypes.create_string_buffer(16)
-    # The second version names a MIG slice, the first the GPU that it is cut from.
-    get_uuid = getattr(driver, "cuDeviceGetUuid_v2", None) or driver.cuDeviceGetUuid
-    failed = (
-        driver.cuInit(0)
-        or driver.cuDeviceGet(ctypes.byref(ordinal), index)
-        or get_uuid(buffer, ordinal)
-    )
-    return None if failed else str(uuid.UUID(bytes=buffer.raw))
-
-
-def _all_handles(nvml: Any) -> list[Any]:
-    """Return the GPUs that may be used: another job's, or a broken one, gives no handle."""
-    indices = range(nvml.nvmlDeviceGetCount())
-    handles = (_ask(nvml.nvmlDeviceGetHandleByIndex, index) for index in indices)
-    return [handle for handle in handles if handle is not None]
-
-
-def _handle(nvml: Any, handles: Sequence[Any], entry: str) -> Any | None:
-    """Return the device that one entry of ``CUDA_VISIBLE_DEVICES`` names."""
-    if entry.isdecimal():
-        index = int(entry)
-        return _first_slice(nvml, handles[index]) if index < len(handles) else None
-    if entry.startswith("GPU-"):
-        same = [handle for handle in handles if nvml.nvmlDeviceGetUUID(handle).startswith(entry)]
-        return _first_slice(nvml, same[0]) if len(same) == 1 else None
-    if entry.startswith("MIG-"):
-        return _ask(nvml.nvmlDeviceGetHandleByUUID, entry)
-    return None
-
-
-def _first_slice(nvml: Any, handle: Any) -> Any:
-    """Return the first slice of a GPU that is cut into slices, which is what CUDA gives for it."""
-    if not _ask(nvml.nvmlDeviceGetMigMode, handle, default=(0, 0))[0]:
-        return handle
-    for index in range(_ask(nvml.nvmlDeviceGetMaxMigDeviceCount, handle, default=0)):
-        found = _ask(nvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, index)
-        if found is not None:
-            return found
-    return handle
-
-
-def _facts(nvml: Any, handle: Any) -> GpuFacts:
-    memory = _ask(nvml.nvmlDeviceGetMemoryInfo, handle)
-    whole = whole_gpu(handle, nvml)
-    capability = _ask(nvml.nvmlDeviceGetCudaComputeCapability, whole)
-    return GpuFacts(
-        name=nvml.nvmlDeviceGetName(handle),
-        uuid=nvml.nvmlDeviceGetUUID(handle),
-        compute_capability=None if capability is None else (capability[0], capability[1]),
-        memory_bytes=None if memory is None else int(memory.total),
-        mig=whole is not handle,
-        mps=_shared_by_mps(nvml, whole),
-    )
-
-
-def _shared_by_mps(nvml: Any, handle: Any) -> bool | None:
-    """Whether a server of CUDA's multi-process service holds the GPU."""
-    processes = _ask(nvml.nvmlDeviceGetComputeRunningProcesses, handle)
-    if processes is None:
-        return None
-    names = [_ask(nvml.nvmlSystemGetProcessName, process.pid) for process in processes]
-    return any("nvidia-cuda-mps-server" in name for name in names if name)
-
-
-def _ask(question: Any, *arguments: Any, default: Any = None) -> Any:
-    """Return NVML's answer, or ``default`` where this device or driver has none."""
-    try:
-        return question(*arguments)
-    except pynvml.NVMLError:
-        return default
+    nulls = [name for name, value in facts if value is None]
+    return facts, {f"hardware.{name}": "NVML does not say on this host" for name in nulls}
 
 
 def allowed_cpus() -> int:

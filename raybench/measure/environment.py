@@ -18,7 +18,8 @@ import pynvml
 from pydantic import JsonValue
 
 import raybench
-from raybench.measure.devices import cpu_model, nvml_session
+from raybench.measure.devices import cpu_model
+from raybench.measure.gpus import nvml_session
 from raybench.record import EnvironmentFacts
 
 VARIABLES = re.compile(

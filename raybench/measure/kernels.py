@@ -96,9 +96,8 @@ def _convolution_problem(device: torch.device) -> str | None:
 
     def gradient(where: torch.device) -> torch.Tensor:
         trained = weights.to(where, copy=True).requires_grad_()
-        torch.nn.functional.conv2d(images.to(where), trained).square().mean().backward()
-        assert trained.grad is not None
-        return trained.grad.cpu()
+        loss = torch.nn.functional.conv2d(images.to(where), trained).square().mean()
+        return torch.autograd.grad(loss, trained)[0].cpu()
 
     try:
         found = gradient(device)

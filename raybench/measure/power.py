@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pynvml
 
-from raybench.measure.devices import NO_NVML, nvml_handle, whole_gpu
+from raybench.measure.gpus import NO_NVML, nvml_handle, whole_gpu
 from raybench.record import DeviceTelemetry, Range
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ SAMPLED = ("power_w", "utilization", "sm_clock_mhz", "memory_clock_mhz", "temper
 
 OF_THE_WHOLE_GPU = ("energy_j", "power_w", "utilization")
 """Figures that NVML has only for a whole GPU, so that on a slice they are the neighbours' too."""
+
+NEVER_ZERO = ("power_w", "sm_clock_mhz", "memory_clock_mhz", "temperature_c")
+"""Figures that virtual GPUs report as 0 for want of a measurement."""
 
 THROTTLE_REASONS = {
     pynvml.nvmlClocksThrottleReasonApplicationsClocksSetting: "applications_clocks_setting",
@@ -73,7 +76,7 @@ class DeviceSampler:
         self._counted_j = self._integrated_j = 0.0
         self._samples = 0
         self._lock = threading.Lock()
-        self._open, self._closing = threading.Event(), False
+        self._open, self._closing = threading.Event(), threading.Event()
         self._handle = self._find(device, find)
         self._thread: threading.Thread | None = None
         if self._handle is not None:
@@ -126,7 +129,7 @@ class DeviceSampler:
         """Stop watching; what was seen stays."""
         if self._thread is None:
             return
-        self._closing = True
+        self._closing.set()
         self._open.set()
         self._thread.join()
         self._thread = None
@@ -156,7 +159,7 @@ class DeviceSampler:
         return telemetry, {f"device_telemetry.{name}": why for name, why in reasons.items()}
 
     def _energy(self) -> tuple[float | None, Literal["counter", "integrated_power"] | None]:
-        if "energy_j" not in self._reasons:
+        if "energy_j" not in self._reasons and self._counted_j > 0:
             return self._counted_j, "counter"
         if "power_w" not in self._reasons:
             return self._integrated_j, "integrated_power"
@@ -164,12 +167,12 @@ class DeviceSampler:
 
     def _watch(self) -> None:
         due = self._now()
-        while self._open.wait() and not self._closing:
+        while self._open.wait() and not self._closing.is_set():
             # From deadline to deadline: slow answers must not stretch the interval.
             due = max(due + self._interval_s, self._now())
-            time.sleep(max(0.0, due - self._now()))
+            self._closing.wait(max(0.0, due - self._now()))
             with self._lock:
-                if self._open.is_set() and not self._closing:
+                if self._open.is_set() and not self._closing.is_set():
                     self._sample()
 
     def _sample(self) -> None:
@@ -206,6 +209,9 @@ class DeviceSampler:
             value = float(question())
         except pynvml.NVMLError as error:
             self._reasons[figure] = f"NVML: {error}"
+            return None
+        if value == 0 and figure in NEVER_ZERO:
+            self._reasons[figure] = "NVML says 0, which a device that measures it cannot say"
             return None
         self._values[figure].append(value)
         return value
