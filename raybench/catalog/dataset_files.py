@@ -160,7 +160,7 @@ def verify(name: str, root: Path) -> list[Finding]:
         detail = "structure only: no checksum is published for the unpacked file"
         if path.suffix == ".gz" or file.md5 or file.sha256:
             detail = "checksum matches"
-        if not path.is_file():
+        if not _is_file(path):
             state, detail = "absent", "not there"
         else:
             problem = _problem(file, path)
@@ -177,7 +177,7 @@ def located(name: str, root: Path) -> list[Path]:
         DataError: one is absent; the message has the commands that get it.
     """
     paths = [path for _, path in _choose(name, root)]
-    absent = [path for path in paths if not path.is_file()]
+    absent = [path for path in paths if not _is_file(path)]
     if absent:
         raise DataError(
             f"{TORCHVISION_CLASSES[name]} is not in {root}: "
@@ -200,7 +200,7 @@ def unpack(name: str, root: Path, into: Path) -> None:
         problem = _problem(file, path)
         if problem:
             raise DataError(
-                f"{path} is damaged: {problem}",
+                f"{path} is damaged or unreadable: {problem}",
                 cure=f"remove it, then `raybench data fetch {name}` where there is internet",
             )
         if file is ARCHIVES.get(name):
@@ -296,15 +296,25 @@ def fetch(name: str, root: Path) -> list[Path]:
 def _choose(name: str, root: Path) -> list[tuple[DataFile, Path]]:
     """Return what to read: the packed file where it lies there, since its checksum is published."""
     archive = ARCHIVES.get(name)
-    complete = all((root / file.path).is_file() for file in FILES[name])
-    if archive is not None and not complete and (root / archive.path).is_file():
+    complete = all(_is_file(root / file.path) for file in FILES[name])
+    if archive is not None and not complete and _is_file(root / archive.path):
         return [(archive, root / archive.path)]
     chosen = []
     for file in FILES[name]:
         packed = root / f"{file.path}.gz"
-        use_packed = file.gz_md5 is not None and packed.is_file()
+        use_packed = file.gz_md5 is not None and _is_file(packed)
         chosen.append((file, packed if use_packed else root / file.path))
     return chosen
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise DataError(
+            f"cannot look at {path}: {error.strerror}",
+            cure="ask its owner for read access, or name another folder with RAYBENCH_DATA",
+        ) from None
 
 
 def _problem(file: DataFile, path: Path) -> str | None:

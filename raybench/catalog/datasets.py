@@ -10,6 +10,7 @@ this module, so its head imports neither numpy nor torch.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -35,6 +36,7 @@ __all__ = [
     "Split",
     "cache_root",
     "canonical_dataset",
+    "check_limits",
     "data_root",
     "load_dataset",
 ]
@@ -137,9 +139,8 @@ def load_dataset(
     Raises:
         DataError: the dataset is absent, damaged or smaller than a limit.
     """
+    check_limits(name, train_limit=train_limit, eval_limit=eval_limit)
     row = DATASETS[name]
-    _check_limit(row.title, "train_limit", train_limit, row.train_images)
-    _check_limit(row.title, "eval_limit", eval_limit, row.eval_images)
     if name == "synthetic":
         train = _synthetic(train_limit or row.train_images, stream=0)
         evaluation = _synthetic(eval_limit or row.eval_images, stream=1)
@@ -156,13 +157,23 @@ def load_dataset(
     )
 
 
-def _check_limit(title: str, field: str, limit: int | None, images: int) -> None:
-    if limit is not None and limit > images:
-        raise DataError(
-            f"{field} is {limit}, but {title} has {images} such images",
-            allowed=f"{field} from 1 to {images}",
-            cure=f"lower {field}, or leave it out for all {images}",
-        )
+def check_limits(name: str, *, train_limit: int | None, eval_limit: int | None) -> None:
+    """Refuse a limit larger than the dataset, without loading it.
+
+    Raises:
+        DataError: with the dataset's size.
+    """
+    row = DATASETS[name]
+    for field, limit, images, use in (
+        ("train_limit", train_limit, row.train_images, "train"),
+        ("eval_limit", eval_limit, row.eval_images, "evaluate"),
+    ):
+        if limit is not None and limit > images:
+            raise DataError(
+                f"{field} is {limit:,}, but {row.title} has {images:,} images to {use} on",
+                allowed=f"{field} from 1 to {images}",
+                cure=f"lower {field}, or leave it out for all {images:,}",
+            )
 
 
 def cache_root() -> Path:
@@ -233,7 +244,9 @@ def _write_cache(folder: Path, name: str, root: Path) -> None:
     import numpy as np  # noqa: PLC0415 - specs are checked without numpy
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder.parent) as scratch:
+    with tempfile.TemporaryDirectory(
+        prefix=f".{name}-", dir=folder.parent, ignore_cleanup_errors=True
+    ) as scratch:
         unpacked, fresh = Path(scratch, "source"), Path(scratch, "decoded")
         if name in FILES:
             unpack(name, root, unpacked)
@@ -254,7 +267,10 @@ def _move_into_place(fresh: Path, folder: Path, aside: Path) -> None:
     except OSError:
         if not folder.exists():
             raise
-        if _read_cache(folder) is None:  # else another trial was quicker, with the same arrays
+        if _read_cache(folder) is not None:
+            return  # another trial was quicker, with the same arrays
+        # Yet another trial may be replacing what is damaged just now; the caller looks again.
+        with contextlib.suppress(OSError):
             folder.rename(aside)
             fresh.rename(folder)
 
