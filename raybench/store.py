@@ -15,6 +15,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -35,6 +36,11 @@ MAX_RECORD_BYTES = 16 * 2**20
 def results_root(given: Path | None = None) -> Path:
     """Return the folder that experiments lie in: given, ``RAYBENCH_RESULTS``, or ``./results``."""
     return given or Path(os.environ.get("RAYBENCH_RESULTS") or DEFAULT_RESULTS)
+
+
+def utc_now() -> str:
+    """Return the present time, UTC, ISO 8601, to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True)
@@ -199,10 +205,11 @@ def scan(folders: Sequence[Path]) -> Iterator[tuple[Path, TrialRecord] | Unreada
 
 def _read(path: Path) -> tuple[Path, TrialRecord] | Unreadable:
     try:
-        size = path.stat().st_size
-        if size > MAX_RECORD_BYTES:
-            return Unreadable(path, f"{path}: {size:,} bytes, far too large for a record")
-        return path, read_record(path.read_bytes(), str(path))
+        with path.open("rb") as file:
+            text = file.read(MAX_RECORD_BYTES + 1)
+        if len(text) > MAX_RECORD_BYTES:
+            return Unreadable(path, f"{path}: more than 16 MB, far too large for a record")
+        return path, read_record(text, str(path))
     except RecordError as error:
         return Unreadable(path, error.what)
     except OSError as error:

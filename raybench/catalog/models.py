@@ -59,7 +59,9 @@ MODELS: dict[str, ModelRow] = {
     "googlenet": ModelRow(min_image_size=15, aux_loss_weight=0.3, title="GoogLeNet"),
     "resnet18": ModelRow(title="ResNet-18"),
     "alexnet": ModelRow(min_image_size=63),
-    **dict.fromkeys(("convnext_tiny", "convnext_small", "convnext_base", "convnext_large"), _SIZE_32),
+    **dict.fromkeys(
+        ("convnext_tiny", "convnext_small", "convnext_base", "convnext_large"), _SIZE_32
+    ),
     **dict.fromkeys(("densenet121", "densenet161", "densenet169", "densenet201"), _SIZE_29),
     **dict.fromkeys((f"efficientnet_b{i}" for i in range(8)), _ANY),
     **dict.fromkeys((f"efficientnet_v2_{size}" for size in "sml"), _ANY),
@@ -82,7 +84,9 @@ MODELS: dict[str, ModelRow] = {
     "squeezenet1_0": ModelRow(min_image_size=21),
     "squeezenet1_1": ModelRow(min_image_size=17),
     **dict.fromkeys(("swin_t", "swin_s", "swin_b", "swin_v2_t", "swin_v2_s", "swin_v2_b"), _SWIN),
-    **dict.fromkeys((f"vgg{depth}{bn}" for depth in (11, 13, 16, 19) for bn in ("", "_bn")), _SIZE_32),
+    **dict.fromkeys(
+        (f"vgg{depth}{bn}" for depth in (11, 13, 16, 19) for bn in ("", "_bn")), _SIZE_32
+    ),
     "vit_b_16": _VIT_16,
     "vit_l_16": _VIT_16,
     "vit_b_32": _VIT_32,

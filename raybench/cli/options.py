@@ -1,0 +1,83 @@
+"""Options that are generated from the spec: one source of their names, types and help."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+import typer
+
+from raybench.spec import TrialSpec, choices, parse_settings
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="KEY=VALUE", help="Set a field of the spec."),
+]
+Results = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the results.", envvar="RAYBENCH_RESULTS", show_default="results"),
+]
+Data = Annotated[Path | None, typer.Option(help="Folder of the datasets.", envvar="RAYBENCH_DATA")]
+
+_Command = TypeVar("_Command", bound=Callable[..., None])
+
+
+def with_spec_options(exclude: Collection[str]) -> Callable[[_Command], _Command]:
+    """Give a command an option for each field of a trial's spec.
+
+    The command has a parameter ``fields``; it receives those that were given, by name.
+    """
+
+    def decorate(command: _Command) -> _Command:
+        signature = inspect.signature(command, eval_str=True)
+        own = [p for name, p in signature.parameters.items() if name != "fields"]
+        names = [name for name in TrialSpec.model_fields if name not in exclude]
+        generated = [_option(name) for name in names]
+
+        def call(**given: Any) -> None:
+            fields = {name: given.pop(name) for name in names}
+            command(fields={k: v for k, v in fields.items() if v is not None}, **given)
+
+        parameters = [*own, *generated]
+        call.__doc__ = command.__doc__
+        call.__name__ = command.__name__
+        call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        call.__annotations__ = {p.name: p.annotation for p in parameters}
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def _option(name: str) -> inspect.Parameter:
+    field = TrialSpec.model_fields[name]
+    values = choices(name)
+    kind = str if values else _plain_type(field.annotation)
+    help_text = (field.description or "").replace("\n", " ")
+    if field.default is not None and not field.is_required():
+        help_text += f" [default: {field.default}]"
+    # A real list in brackets would be read as markup by the help's renderer.
+    option = typer.Option(
+        help=help_text.replace("[", r"\["),
+        metavar="|".join(values) or None,
+        show_default=False,
+    )
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind | None, option],
+    )
+
+
+def _plain_type(annotation: Any) -> Any:
+    if get_origin(annotation) in (Union, types.UnionType):
+        return next(kind for kind in get_args(annotation) if kind is not type(None))
+    return annotation
+
+
+def merged(fields: Mapping[str, Any], settings: list[str] | None) -> dict[str, Any]:
+    """Join options and ``-s key=value`` settings; a setting counts over an option."""
+    return {**fields, **parse_settings(settings or ())}

@@ -1,0 +1,355 @@
+"""The plan on Ray Tune: each trial in a clean process, placed by custom resources.
+
+The only module that imports ray.tune. A Tune trial's actor asks for the trial's process and
+relays its reports; it can be reused, whatever became of the process. What a trial is worth is
+judged by its record, never by Tune's state of it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Tune's own files of results that nobody reads are off; it shows nothing of its own.
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "0")
+
+import ray
+from ray import tune
+from ray.tune.stopper import Stopper
+
+from raybench.catalog.hardware import label_of
+from raybench.errors import ClusterError
+from raybench.measure.devices import allowed_cpus, gpu_names
+from raybench.placement import HOST, check_placeable, resources_of
+from raybench.spec import TrialSpec, trial_spec
+from raybench.store import Experiment
+from raybench.worker import STALL_S, TrialProcess, TrialRequest, TrialState
+
+TELL_S = 0.5
+"""How often a trial's actor tells the board how far it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridRequest:
+    """What a grid has to know beyond its trials.
+
+    Attributes:
+        experiment: where the records go.
+        data_root: where the datasets lie, on every host.
+        address: of a Ray cluster; None starts one on this machine.
+        stall_s: seconds without a step or an event after which a trial counts as hung.
+    """
+
+    experiment: Experiment
+    data_root: Path
+    address: str | None = None
+    stall_s: float = STALL_S
+
+
+class Board:
+    """A Ray actor that the trials write their progress on, and read from whether to stop."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, TrialState] = {}
+        self._stopping = False
+
+    def tell(self, trial_id: str, state: TrialState) -> bool:
+        """Note a trial's state; return whether trials shall stop."""
+        self._states[trial_id] = state
+        return self._stopping
+
+    def states(self) -> dict[str, TrialState]:
+        """Return the states of all trials that were started."""
+        return self._states
+
+    def stop(self) -> None:
+        """Let all trials stop."""
+        self._stopping = True
+
+
+class TrialActor(tune.Trainable):  # type: ignore[misc]
+    """Asks for a trial's process and relays its epochs to Tune, one result an epoch.
+
+    The last result holds the whole record. A trial that did not complete then raises, so that
+    Tune shows it as an error too.
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Start the trial's process."""
+        spec = trial_spec(config["trial"])
+        self._spec = spec
+        self._board = config["board"]
+        self._failed = ""
+        self._process = TrialProcess(
+            TrialRequest(
+                spec=spec,
+                results=Path(config["results"]),
+                experiment=config["experiment"],
+                data_root=Path(config["data_root"]),
+                variables=dict(os.environ),
+            ),
+            stall_s=config["stall_s"],
+        )
+        self._told_s = 0.0
+        self._reported = 0
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Start the next trial's process from the same server."""
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Wait for the next epoch, or for the end, and report it."""
+        if self._failed:
+            raise TrialNotComplete(self._failed)
+        while True:
+            epochs = self._process.state.epochs
+            # The last epoch goes with the last result, which follows it at once.
+            if self._reported < min(len(epochs), self._spec.epochs - 1):
+                self._reported += 1
+                return epochs[self._reported - 1].model_dump(mode="json")
+            if self._process.ended:
+                return self._last_result()
+            self._process.wait(TELL_S)
+            self._tell()
+
+    def cleanup(self) -> None:
+        """Stop the trial's process, if Tune stops the trial before its end."""
+        if not self._process.ended:
+            self._process.interrupt()
+            self._process.record()
+
+    def _last_result(self) -> dict[str, Any]:
+        record = self._process.record()
+        self._tell(last=True)
+        if record.error is not None:
+            self._failed = record.error.message
+        last = record.epochs[-1].model_dump(mode="json") if record.epochs else {}
+        return {
+            **last,
+            "running_time_s": record.running_time_s,
+            "status": record.status,
+            "record": record.model_dump(mode="json"),
+            "done": record.status == "completed",
+        }
+
+    def _tell(self, last: bool = False) -> None:
+        """Write on the board how far the trial is, and stop it if the board says so."""
+        now = time.monotonic()
+        if now - self._told_s < TELL_S and not last:
+            return
+        self._told_s = now
+        board = ray.get_actor(self._board)
+        stop = ray.get(board.tell.remote(self._spec.trial_id, self._process.state))
+        if stop and not self._process.ended:
+            self._process.interrupt()
+
+
+class TrialNotComplete(RuntimeError):
+    """What Tune sees of a trial whose record says that it failed or was interrupted."""
+
+
+class _StopAll(Stopper):  # type: ignore[misc]
+    """Stops all trials, and starts no more, once ``stopped`` is set."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return self.stopped
+
+    def stop_all(self) -> bool:
+        return self.stopped
+
+
+class GridRun:
+    """A grid under way on a connected Ray cluster.
+
+    Args:
+        trials: the trials to run, in this order.
+        request: where the records go and the data lie.
+    """
+
+    def __init__(self, trials: Sequence[TrialSpec], request: GridRequest) -> None:
+        self.trials = trials
+        self._request = request
+        self._board_name = f"raybench-{secrets.token_hex(4)}"
+        self._board = ray.remote(Board).options(num_cpus=0, name=self._board_name).remote()
+        self._stopper = _StopAll()
+        self._results: Any = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._fit, name="tune")
+
+    def start(self) -> None:
+        """Hand the trials to Tune."""
+        self._thread.start()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the end, at most ``timeout_s``; return whether the grid has ended."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def states(self) -> dict[str, TrialState]:
+        """Return how far each started trial is."""
+        states: dict[str, TrialState] = ray.get(self._board.states.remote())
+        return states
+
+    def stop(self) -> None:
+        """Let running trials record how far they came, and start no more."""
+        self._stopper.stopped = True
+        ray.get(self._board.stop.remote())
+
+    def result(self) -> Any:
+        """Return Tune's ResultGrid of the ended grid.
+
+        Raises:
+            ClusterError: Ray itself failed.
+        """
+        if self._error is not None:
+            raise ClusterError(
+                f"Ray Tune stopped: {type(self._error).__name__}: {self._error}",
+                cure="what is complete was kept; run the same command again for the rest",
+            ) from self._error
+        return self._results
+
+    def _fit(self) -> None:
+        try:
+            self._results = self._tuner().fit()
+        except Exception as error:  # noqa: BLE001 - raised again by result(), in the caller's thread
+            self._error = error
+
+    def _tuner(self) -> tune.Tuner:
+        request = self._request
+        # All trials may be pending at once, so that no hardware waits behind another's queue.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(len(self.trials), 1))
+        storage = request.experiment.folder / "tune"
+        storage.mkdir(parents=True, exist_ok=True)
+        return tune.Tuner(
+            tune.with_resources(TrialActor, _placement),
+            param_space={
+                "trial": tune.grid_search([t.model_dump(mode="json") for t in self.trials]),
+                "results": str(request.experiment.root.absolute()),
+                "experiment": request.experiment.name,
+                "data_root": str(request.data_root.absolute()),
+                "stall_s": request.stall_s,
+                "board": self._board_name,
+            },
+            tune_config=tune.TuneConfig(
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+            ),
+            run_config=tune.RunConfig(
+                name=time.strftime("%Y%m%d-%H%M%S"),
+                storage_path=str(storage.absolute()),
+                stop=self._stopper,
+                verbose=0,
+            ),
+        )
+
+
+def _placement(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+    return tune.PlacementGroupFactory([resources_of(trial_spec(config["trial"]))])
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Connect to a Ray cluster, or start one on this machine and end it afterwards.
+
+    A cluster of our own listens on the loopback with a token of its own, and keeps its files in
+    a private folder, so that nobody else on the machine can use or block it.
+
+    Raises:
+        ClusterError: nothing answers at the address, or Ray cannot start here.
+    """
+    quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
+    temporary = None
+    try:
+        if address:
+            ray.init(address=address, **quiet)
+        else:
+            temporary = tempfile.mkdtemp(prefix="raybench-", dir=tempfile.gettempdir())
+            os.environ["RAY_AUTH_MODE"] = "token"
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+            ray.init(
+                address="local",
+                _node_ip_address="127.0.0.1",
+                _temp_dir=temporary,
+                include_dashboard=False,
+                num_cpus=allowed_cpus(),
+                resources=local_resources(),
+                **quiet,
+            )
+    except Exception as error:  # noqa: BLE001 - Ray raises many kinds, all of them mean this
+        where = f"no Ray cluster answers at {address}" if address else "Ray cannot start here"
+        raise ClusterError(
+            f"{where}: {str(error).strip().splitlines()[0] if str(error) else type(error)}",
+            cure="check RAY_ADDRESS and the token" if address else "run `raybench doctor`",
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def local_resources() -> dict[str, float]:
+    """Return the custom resources that this machine offers: its GPU types, and itself."""
+    resources: dict[str, float] = {HOST: 1.0}
+    for name in gpu_names():
+        label = label_of(name)
+        if label:
+            resources[label] = resources.get(label, 0.0) + 1.0
+    return resources
+
+
+def cluster_hosts() -> list[dict[str, float]]:
+    """Return the resources in all of each living host of the connected cluster."""
+    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
+
+
+def check_cluster(trials: Sequence[TrialSpec], address: str | None) -> None:
+    """Refuse a plan that the connected cluster can never run.
+
+    Raises:
+        ClusterError: naming what is asked for, and what there is.
+    """
+    check_placeable(
+        trials, cluster_hosts(), f"the Ray cluster {address}" if address else "this machine"
+    )
+
+
+def run_grid(
+    trials: Sequence[TrialSpec],
+    request: GridRequest,
+    watch: Callable[[GridRun], None] | None = None,
+) -> Any:
+    """Run trials on a connected cluster, and return Tune's ResultGrid.
+
+    Args:
+        trials: in running order.
+        request: where the records go and the data lie.
+        watch: is called with the started run, and returns when it has ended; without it the
+            run is waited for in silence.
+
+    Raises:
+        ClusterError: the cluster can never run a trial, or Ray itself failed.
+    """
+    check_cluster(trials, request.address)
+    run = GridRun(trials, request)
+    run.start()
+    if watch is not None:
+        watch(run)
+    while not run.wait(1.0):
+        continue
+    return run.result()

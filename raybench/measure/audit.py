@@ -1,0 +1,95 @@
+"""A look inside one untimed training step: its operations, and what would disturb the clock.
+
+The timed region must not print, and must not read a figure back from the device at every step:
+both make the host wait, and what is then timed is the waiting. raybench's own loop does neither;
+a model of the user's own may. The audit sees it during the warm-up, and says so in the record.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+_HOST_READS = ("aten::_local_scalar_dense", "aten::item", "aten::is_nonzero", "aten::equal")
+
+
+class StepAudit(TorchDispatchMode):  # type: ignore[misc, unused-ignore]
+    """Counts floating-point operations, values read back by the host, and characters printed.
+
+    Operations are counted by torch's own formulas (``torch.utils.flop_counter``): a
+    multiplication and an addition are two.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops: int | None = 0 if _formulas() is not None else None
+        self.host_reads = 0
+        self.printed = 0
+        self._stdout = sys.stdout
+
+    def __enter__(self) -> StepAudit:
+        self._stdout, sys.stdout = sys.stdout, _CountingWriter(self, sys.stdout)
+        super().__enter__()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        super().__exit__(exc_type, exc, traceback)
+        sys.stdout = self._stdout
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if func._schema.name in _HOST_READS:
+            self.host_reads += 1
+        formulas = _formulas()
+        if formulas is not None and self.flops is not None:
+            formula = formulas.get(func._overloadpacket)
+            if formula is not None:
+                self.flops += int(formula(*args, **kwargs, out_val=result))
+        return result
+
+    def findings(self) -> list[str]:
+        """Return what would disturb the clock, a sentence each."""
+        found = []
+        if self.host_reads:
+            found.append(
+                f"a training step reads {self.host_reads} value(s) back from the device (such as "
+                ".item()), so the host waits for it within every step"
+            )
+        if self.printed:
+            found.append(f"a training step prints ({self.printed} characters)")
+        return found
+
+
+class _CountingWriter(io.TextIOBase):
+    """Passes text on, and counts it for the audit."""
+
+    def __init__(self, audit: StepAudit, target: Any) -> None:
+        self._audit = audit
+        self._target = target
+
+    def write(self, text: str) -> int:
+        self._audit.printed += len(text)
+        return int(self._target.write(text))
+
+    def flush(self) -> None:
+        self._target.flush()
+
+
+def _formulas() -> dict[Any, Any] | None:
+    """Return torch's operation → FLOP formula table, or None before torch 2.1."""
+    try:
+        from torch.utils.flop_counter import flop_registry  # noqa: PLC0415 - absent in torch 2.0
+    except ImportError:
+        return None
+    return dict(flop_registry)

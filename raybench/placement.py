@@ -1,0 +1,77 @@
+"""Where a trial may run: what it asks of Ray, and whether a cluster can ever give it.
+
+Every host offers Ray its processors, its GPUs, a custom resource for each GPU type (``{"P100": 4}``)
+and one ``raybench_host``. A trial asks for the type that it names, and for a share of the host: a
+small one, or all of it with ``isolation: node``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from raybench.errors import ClusterError
+from raybench.spec import TrialSpec
+
+HOST = "raybench_host"
+"""The resource that stands for a host as a whole."""
+
+HOST_SHARE = 0.001
+"""What a trial takes of a host that it does not want for itself."""
+
+
+def resources_of(trial: TrialSpec) -> dict[str, float]:
+    """Return what a trial asks of Ray; all of it has to come from one host."""
+    host = {HOST: 1.0 if trial.isolation == "node" else HOST_SHARE}
+    threads = trial.cpu_threads
+    if threads is not None:
+        return {"CPU": float(threads), **host}
+    return {"CPU": 1.0 + (trial.num_workers or 0), "GPU": 1.0, trial.hardware: 1.0, **host}
+
+
+def check_placeable(
+    trials: Iterable[TrialSpec], hosts: Sequence[Mapping[str, float]], where: str
+) -> None:
+    """Refuse trials that no host of the cluster can ever run, so that none waits for ever.
+
+    Args:
+        trials: the plan.
+        hosts: the resources in all of each host.
+        where: the cluster, for the message.
+
+    Raises:
+        ClusterError: naming what is asked for, and what there is.
+    """
+    impossible: Counter[str] = Counter()
+    for trial in trials:
+        wanted = resources_of(trial)
+        if not any(_fits(wanted, host) for host in hosts):
+            impossible[_text(wanted)] += 1
+    if impossible:
+        lines = [f"{count} trial(s) need {what} on one host" for what, count in impossible.items()]
+        raise ClusterError(
+            f"{where} cannot run the plan: " + "; ".join(lines),
+            allowed="; ".join(f"{n} host(s) with {what}" for what, n in _offers(hosts).items())
+            or "it has no host",
+            cure="leave that hardware out (-s hardware=[…]), set num_workers lower, "
+            "or start a cluster that has it",
+        )
+
+
+def _fits(wanted: Mapping[str, float], host: Mapping[str, float]) -> bool:
+    return all(host.get(name, 0) >= amount for name, amount in wanted.items())
+
+
+def _offers(hosts: Sequence[Mapping[str, float]]) -> Counter[str]:
+    return Counter(_text(host) for host in hosts)
+
+
+def _text(resources: Mapping[str, float]) -> str:
+    """Write resources for a person: without Ray's own ones, and without a host's small share."""
+    shown = {
+        name: amount
+        for name, amount in sorted(resources.items())
+        if not name.startswith(("node:", "memory", "object_store_memory", "accelerator_type:"))
+        and not (name == HOST and amount == HOST_SHARE)
+    }
+    return ", ".join(f"{name} {amount:g}" for name, amount in shown.items()) or "nothing"

@@ -1,0 +1,560 @@
+"""One trial: build, warm up, time, evaluate, look where the time goes, and record it.
+
+Plain PyTorch; nothing here knows of Ray. What goes wrong in a trial becomes its record.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator, MutableSequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from raybench import sanity
+from raybench.catalog.datasets import ImageSet, load_dataset
+from raybench.catalog.hardware import GPUS
+from raybench.errors import HardwareError, RaybenchError, TrialFailed
+from raybench.inputs import InputPipeline, make_input
+from raybench.measure.audit import StepAudit
+from raybench.measure.clock import EpochClock, PhaseClock, Timeline, timeline_of
+from raybench.measure.contention import HostRegistry
+from raybench.measure.devices import describe_hardware, is_simulated
+from raybench.measure.environment import describe_environment, peak_host_bytes
+from raybench.measure.power import DeviceSampler
+from raybench.record import (
+    Contention,
+    DatasetFacts,
+    Epoch,
+    ErrorFacts,
+    Memory,
+    ModelFacts,
+    Phases,
+    Quartiles,
+    Segment,
+    Status,
+    StepTimes,
+    TrialRecord,
+    WarningFacts,
+)
+from raybench.spec import TrialSpec
+from raybench.store import Experiment, utc_now
+from raybench.training import Trainer, set_switches
+
+LOOK_S = 3.0
+"""Seconds after which the passes that look where the time goes end, once they have a few steps."""
+LOOK_STEPS = (5, 50)
+"""Fewest and most steps of those passes."""
+PHASES = tuple(Phases.model_fields)
+
+
+@dataclass(frozen=True)
+class PhaseStarted:
+    """The trial has entered ``setup``, ``warm-up``, ``training`` or ``profiling``."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """An epoch is complete."""
+
+    epoch: Epoch
+
+
+Event = PhaseStarted | EpochDone
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialContext:
+    """Where a trial runs, and whom it tells.
+
+    Attributes:
+        experiment: where its record is written.
+        data_root: where the datasets lie.
+        report: is called between epochs, never inside the clock.
+        progress: [0] becomes the images done, [1] the images of all epochs; read by others.
+    """
+
+    experiment: Experiment
+    data_root: Path
+    report: Callable[[Event], None] = field(default=lambda event: None)
+    progress: MutableSequence[int] = field(default_factory=lambda: [0, 0])
+
+
+def run_trial(spec: TrialSpec, context: TrialContext) -> TrialRecord:
+    """Measure one trial and write its record, whatever becomes of it.
+
+    Raises:
+        ResultsError: the record could not be written.
+    """
+    trial = _Trial(spec, context)
+    try:
+        trial.measure()
+        record = trial.record("completed")
+        sanity.check(record)
+    except KeyboardInterrupt:
+        error = ErrorFacts(
+            kind="interrupted",
+            message="interrupted before it was complete; run the same command again to measure it",
+            traceback=None,
+        )
+        record = trial.record("interrupted", error)
+    except Exception as error:  # noqa: BLE001 - whatever a trial raises belongs into its record
+        record = trial.record("failed", error_facts(error))
+    finally:
+        trial.close()
+    trial.write_steps()
+    context.experiment.write_record(record)
+    return record
+
+
+def error_facts(error: BaseException) -> ErrorFacts:
+    """Say what an exception means for a trial."""
+    text = "".join(traceback.format_exception(error))
+    if isinstance(error, RaybenchError):
+        return ErrorFacts(kind=error.kind, message=str(error), traceback=text)
+    if is_out_of_memory(error):
+        message = (
+            f"out of memory: {str(error).splitlines()[0] if str(error) else 'MemoryError'}\n"
+            "to do:   a smaller batch_size or image_size, or hardware with more memory"
+        )
+        return ErrorFacts(kind="out_of_memory", message=message, traceback=text)
+    name = type(error).__name__
+    return ErrorFacts(kind="exception", message=f"{name}: {error}".strip(), traceback=text)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory, the device's or the host's, ran out."""
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    # torch's allocator for the CPU raises a plain RuntimeError.
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def device_of(spec: TrialSpec) -> torch.device:
+    """Return the device that a spec's hardware means in this process.
+
+    Raises:
+        HardwareError: the label is a GPU's, and torch sees none.
+    """
+    if spec.cpu_threads is not None or is_simulated(spec.hardware):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise HardwareError(
+            f"hardware is {spec.hardware}, but torch {torch.__version__} sees no GPU here",
+            cure="run `raybench doctor` on this machine, or choose cpu:N",
+        )
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+class _Trial:
+    """A trial under way: what is known so far becomes the record, at whatever point it ends."""
+
+    def __init__(self, spec: TrialSpec, context: TrialContext) -> None:
+        self.spec = spec
+        self.context = context
+        self.started_at = utc_now()
+        self.known: dict[str, Any] = {}
+        self.missing: dict[str, str] = {}
+        self.warnings: list[WarningFacts] = []
+        self.epochs: list[Epoch] = []
+        self.steps_ms: list[npt.NDArray[np.float64]] = []
+        self.train_input: InputPipeline | None = None
+        self.eval_input: InputPipeline | None = None
+        self.hostname = ""
+
+    def measure(self) -> None:
+        """Run the trial from its setup to its last figure."""
+        self._enter("setup")
+        start = time.perf_counter()
+        self._set_up()
+        self.timeline.synchronize()
+        self.known["setup_time_s"] = time.perf_counter() - start
+        self._enter("warm-up")
+        start = time.perf_counter()
+        self._warm_up()
+        self.timeline.synchronize()
+        self.known["warmup_time_s"] = time.perf_counter() - start
+        self._enter("training")
+        self._timed_epochs()
+        self._enter("profiling")
+        self._look()
+
+    # -- setup and warm-up -------------------------------------------------------------------
+
+    def _set_up(self) -> None:
+        spec = self.spec
+        set_switches(spec)
+        self.device = device_of(spec)
+        self.timeline: Timeline = timeline_of(self.device)
+        facts, missing = describe_hardware(
+            spec.hardware,
+            self.device,
+            verify=spec.verify_hardware,
+            workers=spec.num_workers or 0,
+        )
+        self._know("hardware", facts, missing)
+        if not facts.verified:
+            self._warn(
+                "unverified_hardware",
+                f"the hardware was not verified: {facts.requested} was promised, "
+                f"{facts.detected or 'nothing that could be named'} was found",
+            )
+        images = load_dataset(
+            spec.dataset,
+            self.context.data_root,
+            train_limit=spec.train_limit,
+            eval_limit=spec.eval_limit,
+        )
+        self._describe_dataset(images)
+        self.trainer = Trainer(spec, images.num_classes, self.device)
+        self.train_input = make_input(spec, images.train, self.device, train=True)
+        self.eval_input = make_input(spec, images.eval, self.device, train=False)
+        environment, missing = describe_environment()
+        self.hostname = environment.hostname
+        self._know("environment", environment, missing)
+
+    def _describe_dataset(self, images: ImageSet) -> None:
+        self.known["dataset"] = DatasetFacts(
+            name=self.spec.dataset,
+            fingerprint=images.fingerprint,
+            train_images=len(images.train.labels),
+            eval_images=len(images.eval.labels),
+        )
+        self.chance = float(np.bincount(images.eval.labels).max() / len(images.eval.labels))
+        every_epoch = len(images.train.labels) + len(images.eval.labels)
+        self.context.progress[1] = self.spec.epochs * every_epoch
+
+    def _warm_up(self) -> None:
+        """Run untimed steps of every shape that the timed epochs hold, then undo them."""
+        trainer, steps = self.trainer, self.spec.warmup_steps
+        trainer.model.train()
+        batches = self._batches(self.train_input, epoch=0)
+        images, labels = next(batches)
+        with StepAudit() as audit:
+            trainer.eager_step(images, labels)
+        self._describe_model(audit, len(images))
+        trainer.accelerate(images, labels)
+        for index, (images, labels) in enumerate(self._repeated(batches, images, labels)):
+            if index == steps:
+                break
+            trainer.step(images, labels)
+        self._warm_up_last_batch(self.train_input, images, labels, trainer.step)
+        trainer.model.eval()
+        images, labels = next(self._batches(self.eval_input, epoch=0))
+        trainer.evaluate(images, labels)
+        self._warm_up_last_batch(self.eval_input, images, labels, trainer.evaluate)
+        trainer.reset()
+
+    @staticmethod
+    def _repeated(
+        batches: Iterator[tuple[Tensor, Tensor]], images: Tensor, labels: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the rest of the batches, or the first one again where there is no other."""
+        yield from batches
+        while True:
+            yield images, labels
+
+    def _warm_up_last_batch(
+        self,
+        pipeline: InputPipeline | None,
+        images: Tensor,
+        labels: Tensor,
+        step: Callable[[Tensor, Tensor], object],
+    ) -> None:
+        assert pipeline is not None
+        rest = pipeline.images % self.spec.batch_size
+        if 0 < rest < len(images):
+            step(images[:rest], labels[:rest])
+
+    def _describe_model(self, audit: StepAudit, batch_size: int) -> None:
+        flops = None if audit.flops is None else audit.flops / batch_size
+        if flops is None:
+            self.missing["model.flops_per_image"] = (
+                f"torch {torch.__version__} has no FLOP counter; 2.1 and newer have one"
+            )
+        if self.spec.aux_loss_weight is None:
+            self.missing["model.aux_loss_weight"] = "the model has no auxiliary heads"
+        self.known["model"] = ModelFacts(
+            name=self.spec.model,
+            parameters=self.trainer.parameters,
+            flops_per_image=flops,
+            aux_loss_weight=self.spec.aux_loss_weight,
+        )
+        for finding in audit.findings():
+            self._warn("disturbed_clock", finding)
+
+    # -- the timed epochs --------------------------------------------------------------------
+
+    def _timed_epochs(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        clock = EpochClock(self.timeline)
+        sampler = DeviceSampler(self.device)
+        try:
+            with HostRegistry() as host:
+                for number in range(1, self.spec.epochs + 1):
+                    with sampler.window():
+                        train = self._train_epoch(clock, number)
+                        evaluation = self._evaluate_epoch(clock)
+                    host.look()
+                    self._keep_epoch(number, train, evaluation)
+                self._describe_host(host)
+        finally:
+            sampler.close()
+        telemetry, missing = sampler.telemetry()
+        self._know("device_telemetry", telemetry, missing)
+        self._describe_memory()
+        self._summarise()
+
+    def _train_epoch(self, clock: EpochClock, number: int) -> tuple[float, float]:
+        """Train one epoch; return its seconds and the sum of its images' losses."""
+        pipeline, trainer, progress = self.train_input, self.trainer, self.context.progress
+        assert pipeline is not None
+        trainer.model.train()
+        loss_sum = torch.zeros((), device=self.device)
+        clock.start(pipeline.steps)
+        for raw in pipeline.batches(number):
+            images, labels = pipeline.preprocess(pipeline.transfer(raw))
+            count = len(labels)
+            loss_sum.add_(trainer.step(images, labels), alpha=count)
+            progress[0] += count
+            clock.step_done()
+        time_s = clock.stop_s()
+        self.steps_ms.append(clock.steps_ms())
+        return time_s, loss_sum.item()
+
+    def _evaluate_epoch(self, clock: EpochClock) -> tuple[float, float, int]:
+        """Evaluate; return the seconds, the sum of the images' losses, the correct answers."""
+        pipeline, trainer, progress = self.eval_input, self.trainer, self.context.progress
+        assert pipeline is not None
+        trainer.model.eval()
+        loss_sum = torch.zeros((), device=self.device)
+        correct = torch.zeros((), device=self.device, dtype=torch.int64)
+        clock.start(pipeline.steps)
+        for raw in pipeline.batches(0):
+            images, labels = pipeline.preprocess(pipeline.transfer(raw))
+            loss, right = trainer.evaluate(images, labels)
+            loss_sum.add_(loss)
+            correct.add_(right)
+            progress[0] += len(labels)
+            clock.step_done()
+        return clock.stop_s(), loss_sum.item(), int(correct.item())
+
+    def _keep_epoch(
+        self, number: int, train: tuple[float, float], evaluation: tuple[float, float, int]
+    ) -> None:
+        assert self.train_input is not None
+        assert self.eval_input is not None
+        train_images, eval_images = self.train_input.images, self.eval_input.images
+        train_loss, eval_loss = train[1] / train_images, evaluation[1] / eval_images
+        if not np.isfinite([train_loss, eval_loss]).all():
+            raise TrialFailed(
+                "diverged",
+                f"the loss became {train_loss:g} in training and {eval_loss:g} in evaluation, "
+                f"in epoch {number}",
+                cure="a smaller learning_rate, or another precision",
+            )
+        epoch = Epoch(
+            epoch=number,
+            train_time_s=train[0],
+            eval_time_s=evaluation[0],
+            train_images=train_images,
+            eval_images=eval_images,
+            train_loss=train_loss,
+            eval_loss=eval_loss,
+            accuracy=evaluation[2] / eval_images,
+        )
+        self.epochs.append(epoch)
+        self.context.report(EpochDone(epoch))
+
+    def _describe_host(self, host: HostRegistry) -> None:
+        others = host.seen()
+        if others is None:
+            self.missing["contention.co_located_trials"] = host.unavailable or "not known"
+        self.known["contention"] = Contention(
+            co_located_trials=others, load_average=host.load_average()
+        )
+        if others:
+            self._warn("contended", f"{others} other trial(s) ran on the same host meanwhile")
+
+    def _describe_memory(self) -> None:
+        on_gpu = self.device.type == "cuda"
+        if not on_gpu:
+            reason = "measured on a CPU, whose memory is the host's"
+            self.missing["memory.peak_allocated_bytes"] = reason
+            self.missing["memory.peak_reserved_bytes"] = reason
+        self.known["memory"] = Memory(
+            peak_allocated_bytes=torch.cuda.max_memory_allocated(self.device) if on_gpu else None,
+            peak_reserved_bytes=torch.cuda.max_memory_reserved(self.device) if on_gpu else None,
+            peak_host_bytes=peak_host_bytes(),
+        )
+
+    def _summarise(self) -> None:
+        """Make the trial's figures from its epochs; times are summed, rates never averaged."""
+        train_s = sum(epoch.train_time_s for epoch in self.epochs)
+        train_images = sum(epoch.train_images for epoch in self.epochs)
+        self.known["running_time_s"] = train_s + sum(e.eval_time_s for e in self.epochs)
+        self.known["images_per_s"] = train_images / train_s
+        steps = np.concatenate(self.steps_ms)
+        p05, p25, p50, p75, p95 = np.percentile(steps, [5, 25, 50, 75, 95]).tolist()
+        self.known["step_ms"] = StepTimes(
+            p05=p05, p25=p25, p50=p50, p75=p75, p95=p95, count=len(steps)
+        )
+        self._describe_mfu(train_images / train_s)
+        best = max(epoch.accuracy for epoch in self.epochs)
+        if not sanity.learned(best, self.chance, self.epochs[-1].eval_images):
+            self._warn(
+                "no_learning",
+                f"the best accuracy of {best:.4f} is not above {self.chance:.4f}, "
+                "which naming always the same class would reach",
+            )
+
+    def _describe_mfu(self, images_per_s: float) -> None:
+        gpu = GPUS.get(self.spec.hardware)
+        device_name = self.known["hardware"].detected
+        peak = gpu.datasheet(device_name).peak_tflops(self.spec.precision) if gpu else None
+        flops = self.known["model"].flops_per_image
+        if flops is None:
+            self.missing["mfu"] = self.missing["model.flops_per_image"]
+        elif self.device.type != "cuda":
+            self.missing["mfu"] = "measured on a CPU, for which no datasheet peak is known"
+        elif peak is None:
+            self.missing["mfu"] = (
+                f"the datasheet of {self.spec.hardware} gives no peak for {self.spec.precision}"
+            )
+        else:
+            self.known["mfu"] = flops * images_per_s / (peak * 1e12)
+
+    # -- where the time goes -----------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Time the phases of a few more steps, then the same step on one resident batch."""
+        self.trainer.model.train()
+        images, labels = self._phases()
+        self.known["compute_only_images_per_s"] = self._compute_only(images, labels)
+
+    def _phases(self) -> tuple[Tensor, Tensor]:
+        """Time the phases; return a full batch that lies on the device."""
+        pipeline, trainer = self.train_input, self.trainer
+        assert pipeline is not None
+        captured = self.spec.execution == "cudagraph"
+        clock = PhaseClock(self.timeline)
+        raws = pipeline.batches(self.spec.epochs + 1)
+        raw = next(raws)  # starting the pipeline is no step's wait
+        images, labels = first = pipeline.preprocess(pipeline.transfer(raw))
+        started = time.perf_counter()
+        for count in range(min(LOOK_STEPS[1], pipeline.steps - 1)):
+            if count >= LOOK_STEPS[0] and time.perf_counter() - started > LOOK_S:
+                break
+            clock.start()
+            raw = next(raws)
+            clock.done("data_wait")
+            raw = pipeline.transfer(raw)
+            clock.done("transfer")
+            images, labels = pipeline.preprocess(raw)
+            clock.done("preprocess")
+            if captured:
+                trainer.step(images, labels)
+                continue
+            loss = trainer.forward(images, labels)
+            clock.done("forward")
+            trainer.backward(loss)
+            clock.done("backward")
+            trainer.update()
+            clock.done("optimizer")
+        samples = clock.samples_ms()
+        if not samples:
+            self.missing["phases_ms"] = "an epoch of one step leaves none to look into"
+            return first
+        if captured:
+            for phase in ("forward", "backward", "optimizer"):
+                self.missing[f"phases_ms.{phase}"] = "the captured step runs as one"
+        quartiles = {name: _quartiles(values) for name, values in samples.items()}
+        self.known["phases_ms"] = Phases(**{name: quartiles.get(name) for name in PHASES})
+        return first
+
+    def _compute_only(self, images: Tensor, labels: Tensor) -> float:
+        """Return the images/s of the training step on a batch that is already there."""
+        clock = EpochClock(self.timeline)
+        step = self.trainer.step
+        step(images, labels)
+        clock.start(LOOK_STEPS[1])
+        started = time.perf_counter()
+        steps = 0
+        while steps < LOOK_STEPS[1]:
+            step(images, labels)
+            clock.step_done()
+            steps += 1
+            if steps >= LOOK_STEPS[0] and time.perf_counter() - started > LOOK_S:
+                break
+        return steps * len(labels) / clock.stop_s()
+
+    # -- the record --------------------------------------------------------------------------
+
+    def record(self, status: Status, error: ErrorFacts | None = None) -> TrialRecord:
+        """Make the record from what is known; what is null says why."""
+        record = TrialRecord(
+            trial_id=self.spec.trial_id,
+            experiment=self.context.experiment.name,
+            started_at=self.started_at,
+            spec=self.spec,
+            status=status,
+            error=error,
+            warnings=tuple(self.warnings),
+            epochs=tuple(self.epochs),
+            segments=self._segments(),
+            missing=self.missing,
+            **self.known,
+        )
+        return record.with_reason("the trial ended before it was measured")
+
+    def _segments(self) -> tuple[Segment, ...]:
+        if not self.hostname:
+            return ()
+        segment = Segment(
+            hostname=self.hostname,
+            started_at=self.started_at,
+            first_epoch=1,
+            last_epoch=len(self.epochs),
+        )
+        return (segment,)
+
+    def write_steps(self) -> None:
+        """Keep every step's time beside the record."""
+        if self.steps_ms:
+            self.context.experiment.write_steps(self.spec.trial_id, np.stack(self.steps_ms))
+
+    def close(self) -> None:
+        """End the input pipelines' worker processes."""
+        for pipeline in (self.train_input, self.eval_input):
+            if pipeline is not None:
+                pipeline.close()
+
+    def _enter(self, phase: str) -> None:
+        self.context.report(PhaseStarted(phase))
+
+    def _know(self, name: str, value: Any, missing: dict[str, str]) -> None:
+        self.known[name] = value
+        self.missing.update(missing)
+
+    def _warn(self, kind: str, message: str) -> None:
+        self.warnings.append(WarningFacts(kind=kind, message=message))
+
+    @staticmethod
+    def _batches(pipeline: InputPipeline | None, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        assert pipeline is not None
+        for raw in pipeline.batches(epoch):
+            yield pipeline.preprocess(pipeline.transfer(raw))
+
+
+def _quartiles(values: list[float]) -> Quartiles:
+    p25, p50, p75 = np.percentile(values, [25, 50, 75]).tolist()
+    return Quartiles(p25=p25, p50=p50, p75=p75)
