@@ -1,0 +1,6 @@
+# The body of the three batch scripts: `source …/batch.sh start|join "$@"`, inside a Slurm job.
+
+source "$RAYBENCH_HOME/cluster/common.sh"
+activate || exit
+# In place of this shell, so that Slurm's signals reach it.
+exec python "$RAYBENCH_HOME/cluster/job.py" "$@"

@@ -1,0 +1,27 @@
+# Sourced by the batch scripts and by host.sh; RAYBENCH_HOME is the checkout.
+
+RAYBENCH_SITE=${RAYBENCH_SITE:-$RAYBENCH_HOME/cluster/site.env}
+if [ -r "$RAYBENCH_SITE" ]; then
+  set -a
+  # shellcheck disable=SC1090
+  source "$RAYBENCH_SITE"
+  set +a
+fi
+
+# activate [LABEL]: activate the environment for a GPU label, or without one the general one.
+# The first that there is: RAYBENCH_ENVIRONMENT_<LABEL>, RAYBENCH_ENVIRONMENT, what is active.
+# Each names the folder of a virtual environment, or a file to source.
+activate() {
+  local name=RAYBENCH_ENVIRONMENT_${1^^} environment
+  environment=${1:+${!name:-}}
+  environment=${environment:-${RAYBENCH_ENVIRONMENT:-}}
+  [ -n "$environment" ] || return 0
+  [ -d "$environment" ] && environment=$environment/bin/activate
+  if [ ! -r "$environment" ]; then
+    echo "raybench: no environment at $environment, which $RAYBENCH_SITE names" >&2
+    echo "to do:    cluster/environments/create.sh, see cluster/README.md" >&2
+    return 2
+  fi
+  # shellcheck disable=SC1090
+  source "$environment"
+}

@@ -1,0 +1,185 @@
+"""Ray on one host of a Slurm job: started, watched, stopped, and nothing of it left.
+
+``host.sh`` calls it, first as ``offer`` and then, in the environment for the GPUs, as ``start``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+from raybench import cluster
+from raybench.errors import ClusterError, RaybenchError
+
+RAY_STOPS_S, TRIALS_STOP_S = 6.0, 3.0
+"""How long Ray, and then what is left of its workers, may take to end; Slurm allows 30 s in all."""
+
+MARK = "RAYBENCH_HOST_RUN"
+"""The variable by which everything that Ray started on this host for this job is known."""
+
+
+class Stop(BaseException):
+    """Slurm asked this host to end."""
+
+
+def main(command: str, *arguments: str) -> None:
+    """Run one of ``offer``, ``start`` and ``ray``."""
+    if command == "offer":
+        print(json.dumps(vars(find_offer())))
+    elif command == "start":
+        start(cluster.Offer(**json.loads(arguments[0])))
+    elif command == "ray":
+        run_ray(list(arguments))
+
+
+def find_offer() -> cluster.Offer:
+    """Ask Slurm and NVML what this host has for the job."""
+    details = subprocess.run(
+        ["scontrol", "show", "job", "--details", os.environ["SLURM_JOB_ID"]],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    gres = cluster.gres_on_host(details, os.environ["SLURMD_NODENAME"])
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return cluster.host_offer(os.environ, gres, cluster.visible_gpu_names(visible))
+
+
+def start(offer: cluster.Offer) -> None:
+    """Start Ray and stay until Slurm, or Ray, ends."""
+    host, head = os.environ["SLURMD_NODENAME"], os.environ["RAYBENCH_HEAD"]
+    is_head = os.environ["RAYBENCH_HEAD_HOST"] == host
+    say(f"{host}: {offer.cpus} CPUs, {offer.gpus} × {offer.label or 'no GPU'}")
+    if offer.gpus and offer.verified and (problem := cluster.check_torch()):
+        raise ClusterError(f"{host} does not join: {problem}")
+    if offer.gpus and not offer.verified:
+        say(f"no NVIDIA driver: {offer.label} is only what Slurm's GRES says, marked unverified")
+        os.environ["RAYBENCH_UNVERIFIED_HARDWARE"] = "1"
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+    temp_dir = Path(os.environ.get("RAYBENCH_TMPDIR") or "/tmp", os.environ["RAYBENCH_RUN"])
+    cluster.check_temp_dir(temp_dir)
+    ports = choose_ports(is_head)
+    arguments = cluster.ray_start_arguments(
+        offer=offer,
+        ports=ports,
+        own_address=own_address(head, is_head),
+        head=head,
+        is_head=is_head,
+        temp_dir=temp_dir,
+        labels={cluster.JOB_LABEL: os.environ["RAYBENCH_JOB"], cluster.HOST_LABEL: host},
+    )
+    os.environ |= {MARK: str(temp_dir), **cluster.ray_variables(temp_dir, ports)}
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    try:
+        temp_dir.mkdir(mode=0o700)
+        code = subprocess.Popen([sys.executable, __file__, "ray", *arguments]).wait()
+        raise ClusterError(f"Ray ended on {host} with exit code {code}")
+    except Stop:
+        say("stopping")
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        end_processes(str(temp_dir))
+        copy_logs(temp_dir, Path(os.environ["RAYBENCH_LOGS"], "ray", host))
+        for record in temp_dir.glob("raybench-*.json"):
+            # A trial whose results folder could not be written left it here, as it said.
+            shutil.move(record, temp_dir.parent)
+        shutil.rmtree(temp_dir, ignore_errors=True)
+        say("stopped")
+
+
+def choose_ports(is_head: bool) -> dict[str, int]:
+    """Return this host's ports; the head's were chosen by the batch script, which runs there."""
+    if is_head:
+        return dict(json.loads(os.environ["RAYBENCH_HEAD_PORTS"]))
+    return cluster.choose_ports(int(os.environ["RAYBENCH_JOB"]))
+
+
+def own_address(head: str, is_head: bool) -> str:
+    """Return the address under which the other hosts reach this one."""
+    address = head.rpartition(":")[0]
+    return address if is_head else cluster.outward_address(address)
+
+
+def run_ray(arguments: list[str]) -> None:
+    """Be ``ray start``, which first waits for the head, with Ray imported in the meantime."""
+    from ray.scripts.scripts import main as ray  # noqa: PLC0415 - takes seconds
+
+    for argument in arguments:
+        if argument.startswith("--address="):
+            while not cluster.ray_nodes(argument.partition("=")[2]):
+                time.sleep(0.1)
+    sys.argv = ["ray", *arguments]
+    ray()
+
+
+def marked(mark: str) -> list[psutil.Process]:
+    """Return the processes that Ray started here for this job."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
+                found.append(process)
+    return found
+
+
+def end_processes(mark: str) -> None:
+    """End this job's processes on this host, Ray before its workers, and no other's."""
+    ray = [process for process in psutil.Process().children() if process.is_running()]
+    for process in ray:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    psutil.wait_procs(ray, timeout=RAY_STOPS_S)
+    rest = marked(mark)
+    for process in rest:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    psutil.wait_procs(rest, timeout=TRIALS_STOP_S)
+    while rest := marked(mark):
+        for process in rest:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(rest, timeout=1)
+
+
+def copy_logs(temp_dir: Path, destination: Path) -> None:
+    """Copy Ray's logs to the results; what cannot be copied is named and costs nothing else."""
+    try:
+        for logs in temp_dir.glob("session_2*/logs"):
+            shutil.copytree(logs, destination, dirs_exist_ok=True, ignore_dangling_symlinks=True)
+    except (shutil.Error, OSError) as error:
+        say(f"not all of Ray's logs could be copied: {error}")
+
+
+def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler's signature
+    """Leave the wait for Ray."""
+    raise Stop
+
+
+def say(text: str) -> None:
+    """Write a line to this host's log."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except RaybenchError as error:
+        print(f"raybench: {error}", file=sys.stderr, flush=True)
+        # The batch script sees this file, and shows the end of this host's log.
+        Path(os.environ["RAYBENCH_STATE"], f"failed-{os.environ['SLURMD_NODENAME']}").touch()
+        sys.exit(error.exit_code)

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# What srun runs on each host of the job: its environment by its GPUs' label, then Ray.
+
+# The batch script sees this file, and shows the end of this host's log.
+trap 'touch "$RAYBENCH_STATE/failed-$SLURMD_NODENAME"' EXIT
+
+source "$RAYBENCH_HOME/cluster/common.sh"
+activate || exit
+offer=$(python "$RAYBENCH_HOME/cluster/host.py" offer) || exit
+activate "$(sed -n 's/.*"label": "\([^"]*\)".*/\1/p' <<<"$offer")" || exit
+# In place of this shell, so that Slurm's signals reach it.
+exec python "$RAYBENCH_HOME/cluster/host.py" start "$offer"

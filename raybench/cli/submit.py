@@ -1,0 +1,59 @@
+"""``raybench submit``: one trial as a Ray job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from raybench.cli.options import Settings, merged, with_spec_options
+from raybench.spec import trial_spec
+
+
+@with_spec_options(exclude=("model", "dataset", "hardware"))
+def submit(
+    *,
+    model: Annotated[str, typer.Argument(help="googlenet, resnet18, … or package.module:callable")],
+    dataset: Annotated[str, typer.Argument(help="cifar10, mnist, kmnist, fashionmnist, digits …")],
+    hardware: Annotated[str, typer.Option(help="a GPU's label (P100, K80, H100 …), or cpu:N")],
+    settings: Settings = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="http://host:port of the cluster's dashboard.", envvar="RAY_API_SERVER_ADDRESS"
+        ),
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Follow the run until it ends.")] = True,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the job's id and exit code as JSON, no log.")
+    ] = False,
+    fields: Mapping[str, Any],
+) -> None:
+    """Run one trial as a Ray job, placed on the hardware that it names.
+
+    Follows the run's log and exits with the run's exit code. Hardware that the cluster lacks is
+    refused before anything is submitted.
+    """
+    import json
+
+    from raybench import jobs
+
+    given = {**merged(fields, settings), "model": model, "dataset": dataset, "hardware": hardware}
+    spec = trial_spec(given)
+    client = jobs.connect(address)
+    job_id = jobs.submit(client, spec, given)
+    if not as_json:
+        typer.echo(f"{spec.title}: submitted as {job_id}", err=True)
+    code = None
+    if wait:
+        try:
+            code = jobs.follow(
+                client, job_id, lambda text: None if as_json else typer.echo(text, nl=False)
+            )
+        except KeyboardInterrupt:
+            typer.echo(f"\nthe run goes on; to stop it: ray job stop {job_id}", err=True)
+            raise typer.Exit(130) from None
+    if as_json:
+        typer.echo(json.dumps({"job_id": job_id, "trial_id": spec.trial_id, "exit_code": code}))
+    raise typer.Exit(code or 0)
