@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,8 +95,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "raybench": ("text", "version"),
     "cpu": ("text", "model of the host's processor"),
     "threads": ("count", "that torch used"),
-    "flags": ("text", "torch's switches that change speed or results, as JSON"),
-    "variables": ("text", "environment variables that change speed or results, as JSON"),
+    "flags": ("text", "torch's switches, bar the numbers of threads, as JSON"),
+    "variables": ("text", "environment variables that switch how torch computes, as JSON"),
 }
 """Each column's kind (number, count, flag, text, list) and what it holds; the spec's own fields
 have the spec's own descriptions."""
@@ -106,6 +107,10 @@ IDENTITY: tuple[str, ...] = (
     *("torch", "torchvision", "cuda", "cudnn", "raybench", "flags", "variables"),
 )
 """Columns in which two results have to agree before one may be divided by the other."""
+
+
+MOST = 1e15
+"""Figures beyond are damage, and count as not measured."""
 
 
 class Loaded(NamedTuple):
@@ -281,8 +286,7 @@ def _row(record: TrialRecord, source: str) -> tuple[Any, ...]:
         printable(record.trial_id),
         printable(record.experiment),
         printable(source),
-        record.status,
-        _reason(record),
+        *_outcome(record),
         " ".join(printable(warning.kind) for warning in record.warnings),
         printable(record.started_at),
         *_spec_values(record.spec),
@@ -294,11 +298,16 @@ def _row(record: TrialRecord, source: str) -> tuple[Any, ...]:
     )
 
 
-def _reason(record: TrialRecord) -> str:
+def _outcome(record: TrialRecord) -> tuple[str, str]:
+    """Return the status and, where it is not completed, the first line of the reason."""
+    if record.status == "completed":
+        if record.running_time_s is None or not 1e-9 < record.running_time_s < MOST:
+            return "failed", "damaged: completed without a plausible running time"
+        return "completed", ""
     if record.error is None:
-        return "" if record.status == "completed" else "no reason given"
+        return record.status, "no reason given"
     lines = record.error.message.strip().splitlines()
-    return printable(f"{record.error.kind}: {lines[0]}" if lines else record.error.kind)
+    return record.status, printable(": ".join([record.error.kind, *lines[:1]]))
 
 
 def _epoch_values(record: TrialRecord) -> tuple[Any, ...]:
@@ -368,6 +377,22 @@ def _identity_values(record: TrialRecord) -> tuple[Any, ...]:
         printable(host.raybench),
         host.cpu and printable(host.cpu),
         host.threads,
-        json.dumps(host.flags, sort_keys=True),
-        json.dumps(host.variables, sort_keys=True),
+        _switches(host.flags, lambda name: "threads" not in name),
+        _switches(host.variables, _is_switch),
     )
+
+
+_SWITCHES = re.compile(
+    r"CUDA_LAUNCH_BLOCKING|NVIDIA_TF32_OVERRIDE|LD_PRELOAD"
+    r"|(TORCH|TORCHINDUCTOR|PYTORCH|CUBLAS|CUDNN|ONEDNN|DNNL|MALLOC)_\w+"
+)
+_PLACES = re.compile(r"(HOME|PATH|DIR|ROOT|VERSION|LIST|LOGS|LOGLEVEL|VERBOSE)$")
+
+
+def _is_switch(name: str) -> bool:
+    """Whether a variable changes how torch computes, rather than where something lies or runs."""
+    return bool(_SWITCHES.fullmatch(name)) and not _PLACES.search(name)
+
+
+def _switches(values: Mapping[str, Any], wanted: Callable[[str], bool]) -> str:
+    return json.dumps({name: values[name] for name in sorted(values) if wanted(name)})

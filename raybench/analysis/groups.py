@@ -56,9 +56,11 @@ class Configuration:
 
     @cached_property
     def completed(self) -> dict[Key, list[int]]:
-        """Row numbers of each cell's completed trials with a running time."""
-        good = _measured(self.frame).tolist()
-        return {key: [i for i in rows if good[i]] for key, rows in self.positions.items()}
+        """Row numbers of each cell's completed trials."""
+        return {
+            key: [i for i in rows if self._statuses[i] == "completed"]
+            for key, rows in self.positions.items()
+        }
 
     @cached_property
     def models(self) -> tuple[str, ...]:
@@ -118,7 +120,7 @@ class Configuration:
         if self.completed.get(key):
             return "measured"
         statuses = {self._statuses[i] for i in self.positions.get(key, ())}
-        if "failed" in statuses or "completed" in statuses:
+        if "failed" in statuses:
             return "failed"
         if "interrupted" in statuses:
             return "interrupted"
@@ -169,15 +171,26 @@ def configurations(frame: pd.DataFrame, allow: Collection[str] = ()) -> list[Con
     varying = _varying(frame, allow)
     if not varying:
         return [Configuration(name="", frame=frame.reset_index(drop=True))]
-    identity = pd.DataFrame(varying, index=frame.index, dtype="object")
-    # A trial that failed has no environment: it belongs wherever it does not contradict.
-    known = sorted(set(identity.dropna().itertuples(index=False, name=None)), key=_sort_key)
+    positions: dict[tuple[Any, ...], list[int]] = {}
+    for position, values in enumerate(zip(*varying.values(), strict=True)):
+        positions.setdefault(values, []).append(position)
     found = []
-    for values in known:
-        fits = (identity.isna() | (identity == values)).all(axis="columns")
+    for values in sorted((v for v in positions if None not in v), key=_sort_key):
+        # A trial that failed has no environment: it belongs wherever it does not contradict.
+        fitting = [
+            position
+            for others, holders in positions.items()
+            if others == values or (None in others and _agree(others, values))
+            for position in holders
+        ]
         name = ", ".join(f"{field} {value}" for field, value in zip(varying, values, strict=True))
-        found.append(Configuration(name=name, frame=frame[fits].reset_index(drop=True)))
+        rows = frame.iloc[sorted(fitting)].reset_index(drop=True)
+        found.append(Configuration(name=name, frame=rows))
     return found
+
+
+def _agree(others: tuple[Any, ...], values: tuple[Any, ...]) -> bool:
+    return all(other in (None, value) for other, value in zip(others, values, strict=True))
 
 
 def mismatches(
@@ -228,10 +241,6 @@ def _plain(value: Any) -> Any:
 
 def _sort_key(values: tuple[Any, ...]) -> list[tuple[bool, Any]]:
     return [(isinstance(value, str), value) for value in values]
-
-
-def _measured(frame: pd.DataFrame) -> pd.Series[bool]:
-    return (frame["status"] == "completed") & (frame["running_time_s"] > 0)
 
 
 def _varying(frame: pd.DataFrame, allow: Collection[str]) -> dict[str, list[Any]]:

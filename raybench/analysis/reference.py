@@ -5,7 +5,6 @@ running_time_s, accuracy (0 to 1).
 from __future__ import annotations
 
 import csv
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from raybench.analysis.frame import printable, tidy_frame
+from raybench.analysis.frame import MOST, printable, tidy_frame
 from raybench.analysis.groups import configurations
 from raybench.analysis.tables import Options, make_tables
 from raybench.errors import SpecError, nearest
@@ -168,14 +167,13 @@ def _row(row: Mapping[str, str | None], where: str) -> dict[str, Any]:
                 f"{where}: {name} is {value[:80]!r}", allowed="letters, digits and . : + - _"
             )
         found[name] = value
-    for name, most in (("running_time_s", math.inf), ("accuracy", 1.0)):
+    for name, most in (("running_time_s", MOST), ("accuracy", 1.0)):
         value = (row[name] or "").strip()
         try:
-            number = float(value) if value else math.nan
+            number = float(value)
         except ValueError:
             number = -1.0
-        positive = number > 0 or (number == 0 and most == 1)
-        if value and not (positive and number <= most and number < math.inf):
+        if not (0 < number <= most or number == 0 == most - 1):
             raise SpecError(
                 f"{where}: {name} is {value[:80]!r}",
                 allowed="a fraction from 0 to 1" if most == 1 else "seconds above 0",

@@ -15,7 +15,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from raybench.analysis import notes
+from raybench.analysis.frame import MOST
 from raybench.analysis.groups import Configuration, Key, configurations, mismatches
+from raybench.analysis.stability import unsteady
 from raybench.analysis.statistics import Mean, Ratio, geometric_mean, mean, ratio_of_means, verdicts
 from raybench.errors import SpecError, nearest
 
@@ -160,8 +162,10 @@ def _table(name: str, group: Configuration, options: Options) -> Table:
         return _ratio_table(name, group, options)
     quantity, values = _values(name, group.frame, options)
     cells = {key: _mean_cell(group, key, values) for key in group.keys}
-    unmeasured = [key for key in group.keys if cells[key].state == "unmeasured"]
     said = [*notes.of_group(group, options.allow_mismatch)]
+    if name == "running-time":
+        said += unsteady(group)
+    unmeasured = [key for key in group.keys if cells[key].state == "unmeasured"]
     if unmeasured:
         said.append(f"n/a: not measured in {notes.named(map(group.title, unmeasured))}")
     if any(cell.low is not None for cell in cells.values()):
@@ -182,7 +186,7 @@ def _mean_cell(group: Configuration, key: Key, values: Sequence[float]) -> Cell:
     state = group.state(key)
     if state != "measured":
         return Cell(state=state)
-    samples = [values[i] for i in group.completed[key] if math.isfinite(values[i])]
+    samples = [values[i] for i in group.completed[key] if abs(values[i]) < MOST]
     if not samples:
         return Cell(state="unmeasured")
     found: Mean = mean(samples)

@@ -197,6 +197,7 @@ def _environment(threads: int, on_gpu: bool) -> dict[str, Any]:
     return {
         "hostname": "c0001",
         "torch": "2.0.1+cu117",
+        "torch_commit": None,
         "torchvision": "0.15.2",
         "cuda": "11.7",
         "cudnn": "8.5.0",

@@ -1,0 +1,349 @@
+"""Tables pool only repeats, divide only like by like, and hide no failure."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+from records import make_failed, make_grid, make_record
+
+from raybench.analysis.frame import from_records
+from raybench.analysis.groups import Key, configurations
+from raybench.analysis.reference import load_reference
+from raybench.analysis.tables import QUANTITIES, Options, make_tables
+from raybench.errors import SpecError
+from raybench.report.text import cell_text, render
+
+PUBLISHED_SPEEDUPS = {
+    ("googlenet", "cifar10"): 2.7811,
+    ("googlenet", "mnist"): 2.8301,
+    ("googlenet", "kmnist"): 2.8246,
+    ("resnet18", "cifar10"): 2.6290,
+    ("resnet18", "mnist"): 2.8175,
+    ("resnet18", "kmnist"): 2.8684,
+}
+
+
+def table(records, name="speedup", **options):
+    frame = records if isinstance(records, pd.DataFrame) else from_records(records)
+    (found,) = make_tables(frame, [name], Options(**options))
+    return found
+
+
+def notes(found):
+    return "\n".join(found.notes)
+
+
+def pair(**changes):
+    """Two repeats on a P100, and two on a K80 with changes."""
+    return [
+        *(make_record(hardware="P100", repeat=repeat) for repeat in range(2)),
+        *(make_record(hardware="K80", repeat=repeat, changes=changes) for repeat in range(2)),
+    ]
+
+
+def test_the_published_speedups_and_their_geometric_mean():
+    found = table(load_reference("li2022").frame)
+    assert found.baseline == "K80"
+    assert found.models == ("googlenet", "resnet18")
+    assert found.columns == (("P100", "cifar10"), ("P100", "mnist"), ("P100", "kmnist"))
+    for (model, dataset), speedup in PUBLISHED_SPEEDUPS.items():
+        cell = found.cells[Key(model, dataset, "P100")]
+        assert round(cell.value, 4) == speedup
+        assert (cell.low, cell.verdict, cell.n) == (None, None, 1)
+    assert round(found.means["P100"].value, 4) == 2.7907
+
+
+def test_improvement_is_speedup_less_one():
+    records = make_grid(3)
+    speedup, improvement = make_tables(from_records(records), ["speedup", "improvement"])
+    for key, cell in speedup.cells.items():
+        less = improvement.cells[key]
+        assert less.value == pytest.approx(cell.value - 1)
+        assert less.low == pytest.approx(cell.low - 1)
+        assert less.verdict == cell.verdict
+
+
+def test_a_speedup_is_the_ratio_of_mean_times():
+    records = make_grid(3)
+    found = table(records)
+    times = {"P100": [], "K80": []}
+    for record in records:
+        if (record.spec.model, record.spec.dataset) == ("resnet18", "mnist"):
+            times[record.spec.hardware].append(record.running_time_s)
+    cell = found.cells[Key("resnet18", "mnist", "P100")]
+    expected = (sum(times["K80"]) / 3) / (sum(times["P100"]) / 3)
+    assert cell.value == pytest.approx(expected)
+    assert cell.low < expected < cell.high
+    assert (cell.n, cell.verdict) == (3, "faster")
+
+
+def test_the_baseline_is_the_slowest_unless_named():
+    assert table(make_grid(1)).baseline == "K80"
+    assert table(make_grid(1), baseline="P100").baseline == "P100"
+    assert "the slowest measured" in notes(table(make_grid(1)))
+    with pytest.raises(SpecError, match="did you mean 'K80'"):
+        table(make_grid(1), baseline="K81")
+
+
+def test_one_hardware_alone_has_nothing_to_compare():
+    found = table([make_record()])
+    assert found.columns == ()
+    assert "one hardware only" in render([found])
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("environment.torch", "2.15.0", "torch: 2.0.1+cu117 (P100), 2.15.0 (K80)"),
+        ("environment.cudnn", "9.1.0", "cudnn: 8.5.0 (P100), 9.1.0 (K80)"),
+        ("environment.raybench", "0.0.1", "raybench: 0.1.0 (P100), 0.0.1 (K80)"),
+        ("dataset.fingerprint", "other", "dataset_fingerprint: mnist-1000-100 (P100), other (K80)"),
+        ("hardware.verified", False, "verified: True (P100), False (K80)"),
+        (
+            "environment.flags",
+            {"cudnn_benchmark": True, "allow_tf32": False},
+            "flags.cudnn_benchmark: False (P100), True (K80)",
+        ),
+        (
+            "environment.variables",
+            {"NVIDIA_TF32_OVERRIDE": "1"},
+            "variables.NVIDIA_TF32_OVERRIDE: unknown (P100), 1 (K80)",
+        ),
+    ],
+)
+def test_unlike_results_are_not_divided_without_leave(field, value, named):
+    records = pair(**{field: value})
+    refused = table(records)
+    cell = refused.cells[Key("resnet18", "mnist", "P100")]
+    assert (cell.state, cell.value) == ("not comparable", None)
+    assert named in notes(refused)
+    option = named.partition(":")[0].partition(".")[0]
+    assert f"--allow-mismatch {option}" in notes(refused)
+    allowed = table(records, allow_mismatch=[option])
+    assert allowed.cells[Key("resnet18", "mnist", "P100")].state == "measured"
+    assert f"{option} differs, as allowed" in notes(allowed)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("batch_size", 64),
+        ("precision", "fp16"),
+        ("image_size", 64),
+        ("num_workers", 1),
+        ("input_pipeline", "device"),
+        ("memory_format", "channels_last"),
+        ("train_limit", None),
+        ("warmup_steps", 50),
+        ("isolation", "node"),
+    ],
+)
+def test_every_field_of_the_spec_is_guarded(field, value):
+    records = [make_record(hardware="A100"), make_record(hardware="P100", **{field: value})]
+    found = table(records, baseline="P100")
+    assert found.cells[Key("resnet18", "mnist", "A100")].state == "not comparable"
+    assert f"{field}: " in notes(found)
+
+
+def test_whoever_does_not_verify_is_not_stopped_by_that_alone():
+    records = [make_record(hardware="P100"), make_record(hardware="K80", verify_hardware=False)]
+    assert table(records).cells[Key("resnet18", "mnist", "P100")].state == "measured"
+
+
+def test_an_unknown_field_to_allow_is_refused_with_the_nearest():
+    with pytest.raises(SpecError, match="did you mean 'torch'"):
+        table(make_grid(1), allow_mismatch=["torhc"])
+
+
+def test_the_pipelines_workers_are_alike_between_threads_but_not_between_cpu_and_gpu():
+    threads = [make_record(hardware="cpu:1"), make_record(hardware="cpu:2")]
+    assert table(threads).cells[Key("resnet18", "mnist", "cpu:2")].state == "measured"
+    found = table([make_record(hardware="cpu:1"), make_record(hardware="P100")])
+    assert found.cells[Key("resnet18", "mnist", "P100")].state == "not comparable"
+    assert "num_workers: 2 (P100), 0 (cpu:1)" in notes(found)
+
+
+def test_what_a_cpu_has_not_is_no_mismatch():
+    missing = {"environment.cudnn": None, "environment.cuda": None}
+    records = [
+        make_record(hardware="cpu:1", changes=missing),
+        make_record(hardware="P100", num_workers=0),
+    ]
+    assert table(records).cells[Key("resnet18", "mnist", "P100")].state == "measured"
+
+
+def test_processors_of_two_kinds_are_two_kinds_of_hardware():
+    records = [
+        make_record(hardware="cpu:1", repeat=0),
+        make_record(hardware="cpu:1", repeat=1, changes={"hardware.detected": "AMD EPYC 7702"}),
+        make_record(hardware="cpu:2"),
+    ]
+    (group,) = configurations(from_records(records))
+    assert set(group.hardware) == {
+        "cpu:1 (AMD EPYC 7702)",
+        "cpu:1 (Intel Xeon E5-2680 v4)",
+        "cpu:2",
+    }
+    found = table(records, baseline="cpu:2")
+    refused = found.cells[Key("resnet18", "mnist", "cpu:1 (AMD EPYC 7702)")]
+    assert refused.state == "not comparable"
+    assert table(records, baseline="cpu:2", allow_mismatch=["detected"]).means["cpu:1"].value > 0
+
+
+def test_records_of_different_identity_are_never_pooled():
+    records = [make_record(batch_size=size) for size in (10, 50)]
+    found = make_tables(from_records(records), ["running-time"])
+    assert [t.configuration for t in found] == ["batch_size 10", "batch_size 50"]
+    for t, record in zip(found, records, strict=True):
+        cell = t.cells[Key("resnet18", "mnist", "P100")]
+        assert (cell.value, cell.n) == (record.running_time_s, 1)
+
+
+def test_no_limit_and_a_limit_are_two_configurations():
+    records = [make_record(train_limit=limit) for limit in (None, 1000)]
+    found = make_tables(from_records(records), ["running-time"])
+    assert len(found) == 2
+    assert {t.configuration.partition(",")[0] for t in found} == {
+        "train_limit 1000",
+        "train_limit none",
+    }
+
+
+def test_a_failed_trial_belongs_to_every_configuration_that_it_does_not_contradict():
+    records = [
+        make_record(repeat=0),
+        make_record(repeat=1, changes={"environment.torch": "2.15.0"}),
+        make_failed(repeat=2),
+    ]
+    for t in make_tables(from_records(records), ["running-time"]):
+        assert "failed: 1 of 2 trials: ResNet-18 · MNIST · P100 repeat 2" in notes(t)
+
+
+@pytest.mark.parametrize("status", ["failed", "interrupted"])
+def test_what_did_not_complete_is_shown_as_such_counted_and_named(status):
+    records = [make_record(hardware="K80"), make_failed(hardware="P100", status=status)]
+    times, speedups = make_tables(from_records(records), ["running-time", "speedup"])
+    key = Key("resnet18", "mnist", "P100")
+    assert times.cells[key].state == speedups.cells[key].state == status
+    assert times.cells[key].value is None
+    assert cell_text(times, times.cells[key]) == status
+    reason = "ResNet-18 · MNIST · P100 (out_of_memory: CUDA out of memory)"
+    assert f"{status}: 1 of 2 trials: {reason}" in notes(times)
+
+
+def test_cells_that_were_never_planned_are_no_failures():
+    records = [make_record(dataset="mnist"), make_record(dataset="cifar10", hardware="K80")]
+    found = table(records, baseline="K80")
+    assert found.cells[Key("resnet18", "cifar10", "P100")].state == "absent"
+
+
+def test_a_completed_record_without_a_plausible_time_counts_as_failed():
+    records = [make_record(changes={"running_time_s": time}) for time in (0.0, -1.0, 1e300)]
+    for record in records:
+        found = table([record], "running-time")
+        assert found.cells[Key("resnet18", "mnist", "P100")].state == "failed"
+        assert "without a plausible running time" in notes(found)
+
+
+def test_each_table_says_where_it_was_measured_and_how_often():
+    cpu = table([make_record(hardware="cpu:1")], "running-time")
+    assert "cpu:1: measured on a CPU (Intel Xeon E5-2680 v4)" in notes(cpu)
+    assert "n = 1 (a single run) in each cell" in notes(cpu)
+    unverified = make_record(changes={"hardware.verified": False})
+    assert "P100: label not verified (Tesla P100)" in notes(table([unverified], "accuracy"))
+    facts = {"hardware.verified": False, "hardware.compute_capability": None}
+    simulated = make_record(changes={**facts, "hardware.detected": "Intel Xeon"})
+    assert "P100: simulated, not a GPU's figure (Intel Xeon)" in notes(table([simulated]))
+    uneven = table(make_grid(2)[:-1], "running-time")
+    assert "n = 2 (2 independent repeats) in each cell, except ResNet-18 · MNIST · K80: 1" in notes(
+        uneven
+    )
+
+
+def test_warnings_of_the_trials_reach_the_table():
+    warning = [{"kind": "no_learning", "message": "accuracy is that of chance"}]
+    found = table([make_record(changes={"warnings": warning})], "accuracy")
+    assert "warning no_learning: 1 trials: ResNet-18 · MNIST · P100" in notes(found)
+
+
+def test_derived_quantities():
+    record = make_record("resnet18", "mnist", "P100")
+    key = Key("resnet18", "mnist", "P100")
+    energy = record.device_telemetry.energy_j
+    expected = {
+        "images-per-s": record.images_per_s,
+        "compute-only-images-per-s": record.compute_only_images_per_s,
+        "energy-per-image": energy / 3000,
+        "images-per-joule": 3000 / energy,
+        "mfu": 0.2,
+        "cost": record.running_time_s / 3600 * 1.5,
+        "time-to-accuracy": sum(e.train_time_s + e.eval_time_s for e in record.epochs[:2]),
+    }
+    accuracies = [epoch.accuracy for epoch in record.epochs]
+    assert accuracies[0] < 0.88 < accuracies[1]
+    options = {"prices": {"P100": 1.5}, "target_accuracy": 0.88}
+    for name, value in expected.items():
+        assert table([record], name, **options).cells[key].value == pytest.approx(value)
+    assert set(expected) | {"running-time", "accuracy", "speedup", "improvement"} == set(QUANTITIES)
+
+
+def test_what_was_not_measured_says_so():
+    record = make_record(hardware="cpu:1")
+    found = table([record], "energy-per-image")
+    assert found.cells[Key("resnet18", "mnist", "cpu:1")].state == "unmeasured"
+    assert "n/a: not measured in ResNet-18 · MNIST · cpu:1" in notes(found)
+    never = table([record], "time-to-accuracy", target_accuracy=1.0)
+    assert never.cells[Key("resnet18", "mnist", "cpu:1")].state == "unmeasured"
+
+
+def test_a_table_that_lacks_its_option_or_its_name_is_refused():
+    with pytest.raises(SpecError, match="needs prices"):
+        table(make_grid(1), "cost")
+    with pytest.raises(SpecError, match="needs a target"):
+        table(make_grid(1), "time-to-accuracy")
+    with pytest.raises(SpecError, match="A100, which has no results"):
+        table(make_grid(1), "cost", prices={"A100": 1.0})
+    with pytest.raises(SpecError, match="did you mean 'speedup'"):
+        table(make_grid(1), "speedups")
+
+
+def unsteady(records):
+    return [note for note in table(records, "running-time").notes if note.startswith("unsteady")]
+
+
+def test_steady_repeats_have_no_unsteady_note():
+    assert unsteady(make_grid(5)) == []
+
+
+def test_unsteady_samples_are_named_with_a_next_step():
+    slow = [make_record(repeat=repeat, slowdown=1 + 0.2 * repeat) for repeat in range(3)]
+    (spread,) = unsteady(slow)
+    assert "its repeats spread by" in spread
+    assert "isolation=node" in spread
+    drifting = make_record()
+    epochs = drifting.model_dump()["epochs"]
+    for number, epoch in enumerate(epochs):
+        epoch["train_time_s"] *= 1 + 0.1 * number
+    (drift,) = unsteady([make_record(changes={"epochs": epochs})])
+    assert "slower towards the end" in drift
+    heaps = {"p05": 9.9, "p25": 10, "p50": 20, "p75": 20.5, "p95": 20.7, "count": 300}
+    (kinds,) = unsteady([make_record(changes={"step_ms": heaps})])
+    assert "its steps are of two kinds, of about 10 and 20.5 ms" in kinds
+    throttle = {"device_telemetry.throttle_reasons": ["sw_thermal_slowdown"]}
+    (throttled,) = unsteady([make_record(changes=throttle)])
+    assert "held down in 1 of 1 trials (sw_thermal_slowdown)" in throttled
+    (company,) = unsteady([make_record(changes={"contention.co_located_trials": 3})])
+    assert "up to 3 other trials" in company
+
+
+@pytest.mark.parametrize("count", [2, 40])
+def test_times_of_any_size_are_pooled(count):
+    records = [
+        make_record(repeat=repeat, changes={"running_time_s": 10.0 ** (repeat % 15 - 3)})
+        for repeat in range(count)
+    ]
+    cell = table(records, "running-time").cells[Key("resnet18", "mnist", "P100")]
+    assert math.isfinite(cell.value)
+    assert math.isfinite(cell.high)
