@@ -13,18 +13,14 @@ import hashlib
 import math
 import os
 import shutil
-import socket
 import struct
 import tarfile
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 from raybench.errors import DataError
-
-DOWNLOAD_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +116,6 @@ TORCHVISION_CLASSES = {
     "fashionmnist": "FashionMNIST",
 }
 
-_SHA256_OF_OTHERS = {file.sha256 for files in FILES.values() for file in files if file.sha256}
-_NAMED_LIKE = {"kmnist": ("kmnist", "kuzushiji"), "fashionmnist": ("fashion",)}
-
 
 def data_root(given: Path | None = None) -> Path:
     """Return the folder of datasets: given, ``RAYBENCH_DATA``, or the user's data folder."""
@@ -163,7 +156,7 @@ def verify(name: str, root: Path) -> list[Finding]:
         if not _is_file(path):
             state, detail = "absent", "not there"
         else:
-            problem = _problem(file, path)
+            problem = problem_with(file, path)
             if problem:
                 state, detail = "damaged", problem
         findings.append(Finding(dataset=name, path=path, state=state, detail=detail))
@@ -197,7 +190,7 @@ def unpack(name: str, root: Path, into: Path) -> None:
     """
     located(name, root)
     for file, path in _choose(name, root):
-        problem = _problem(file, path)
+        problem = problem_with(file, path)
         if problem:
             raise DataError(
                 f"{path} is damaged or unreadable: {problem}",
@@ -227,72 +220,6 @@ def _extract(archive: Path, files: Sequence[DataFile], into: Path) -> None:
                 shutil.copyfileobj(content, unpacked, 1 << 20)
 
 
-def stage(name: str, source: Path, root: Path) -> list[Path]:
-    """Copy a dataset's files from where the user has them to where raybench looks for them.
-
-    Args:
-        name: a dataset of ``FILES``.
-        source: a folder to search, with all that is below it, or a single archive.
-        root: the data folder.
-
-    Returns:
-        The files as they lie in the data folder now.
-
-    Raises:
-        DataError: not all files were found, one is damaged, or the folder cannot be written.
-    """
-    found = _find(name, source)
-    staged = []
-    for file, path in found:
-        relative = file.path
-        if path.suffix == ".gz" and file is not ARCHIVES.get(name):
-            relative += ".gz"
-        staged.append(root / relative)
-    try:
-        for (_, path), target in zip(found, staged, strict=True):
-            _copy(path, target)
-    except OSError as error:
-        raise DataError(
-            f"cannot write to {root}: {error.strerror or error}",
-            cure="make room there, or name another folder with --data or RAYBENCH_DATA",
-        ) from None
-    return staged
-
-
-def fetch(name: str, root: Path) -> list[Path]:
-    """Download a dataset by torchvision, check it, and put it where raybench looks for it.
-
-    Raises:
-        DataError: it cannot be downloaded from here, or the folder cannot be written.
-    """
-    from torchvision import datasets  # noqa: PLC0415 - only a download needs torch
-
-    class_name = TORCHVISION_CLASSES[name]
-    timeout = socket.getdefaulttimeout()
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(prefix=f".{name}-", dir=root)
-    except OSError as error:
-        raise DataError(
-            f"cannot write to {root}: {error.strerror or error}",
-            cure="name another folder with --data or RAYBENCH_DATA",
-        ) from None
-    with scratch as folder:
-        socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
-        try:
-            getattr(datasets, class_name)(folder, download=True)
-        except (RuntimeError, OSError, EOFError) as error:
-            reason = " ".join(str(error).split())
-            raise DataError(
-                f"cannot download {class_name}: {reason}",
-                cure=f"run `raybench data fetch {name}` on a node with internet (a login node), or "
-                f"get the files by other means and `raybench data stage {name} --from FOLDER`",
-            ) from None
-        finally:
-            socket.setdefaulttimeout(timeout)
-        return stage(name, Path(folder), root)
-
-
 def _choose(name: str, root: Path) -> list[tuple[DataFile, Path]]:
     """Return what to read: the packed file where it lies there, since its checksum is published."""
     archive = ARCHIVES.get(name)
@@ -317,7 +244,7 @@ def _is_file(path: Path) -> bool:
         ) from None
 
 
-def _problem(file: DataFile, path: Path) -> str | None:
+def problem_with(file: DataFile, path: Path) -> str | None:
     """Return what is wrong with a file, or None."""
     try:
         if path.suffix == ".gz":
@@ -332,14 +259,15 @@ def _problem(file: DataFile, path: Path) -> str | None:
 def _checksum_problem(path: Path, algorithm: str, expected: str | None) -> str | None:
     if expected is None:
         return None
-    found = _checksum(path, algorithm)
+    found = file_checksum(path, algorithm)
     if found == expected:
         return None
     size = path.stat().st_size
     return f"its {algorithm.upper()} is {found} over {size:,} bytes, and should be {expected}"
 
 
-def _checksum(path: Path, algorithm: str) -> str:
+def file_checksum(path: Path, algorithm: str) -> str:
+    """Return a file's checksum by one of hashlib's algorithms."""
     content = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -365,80 +293,3 @@ def _idx_problem(path: Path, shape: tuple[int, ...]) -> str | None:
 
 def _times(shape: tuple[int, ...]) -> str:
     return "×".join(f"{length:,}" for length in shape) or "nothing"
-
-
-def _find(name: str, source: Path) -> list[tuple[DataFile, Path]]:
-    """Return a sound file below ``source`` for each that the dataset needs, or its archive."""
-    if not source.exists():
-        raise DataError(f"{source} does not exist", cure="check the path after --from")
-    there = _files_below(source)
-    refused: list[str] = []
-    found = [_pick(name, file, there, refused) for file in FILES[name]]
-    complete = [pair for pair in found if pair is not None]
-    if len(complete) == len(found):
-        return complete
-    archive = name in ARCHIVES and _pick(name, ARCHIVES[name], there, refused)
-    if archive:
-        return [archive]
-    absent = [PurePosixPath(f.path).name for f, p in zip(FILES[name], found, strict=True) if not p]
-    what = f"{source} does not hold {TORCHVISION_CLASSES[name]}: no sound {', '.join(absent)}"
-    raise DataError(
-        "\n".join([what, *refused]),
-        allowed="the files as they are published, packed or unpacked, in any folder below it",
-    )
-
-
-def _files_below(source: Path) -> dict[str, list[Path]]:
-    """Return the files in a folder and all below it, by their names."""
-    there: dict[str, list[Path]] = {}
-    if source.is_file():
-        return {source.name: [source]}
-    for folder, folders, names in os.walk(source):
-        folders.sort()
-        for name in sorted(names):
-            there.setdefault(name, []).append(Path(folder, name))
-    return there
-
-
-def _pick(
-    name: str, file: DataFile, there: dict[str, list[Path]], refused: list[str]
-) -> tuple[DataFile, Path] | None:
-    """Return a sound candidate for a file, and note in ``refused`` what is wrong with others."""
-    plain = PurePosixPath(file.path).name
-    names = [plain]
-    if file.gz_md5:
-        # Some mirrors write "train-images.idx3-ubyte".
-        dotted = plain.replace("-idx", ".idx")
-        names = [f"{plain}.gz", f"{dotted}.gz", plain, dotted]
-    sound = []
-    for path in (path for known in names for path in there.get(known, ())):
-        problem = _problem(file, path)
-        if problem:
-            refused.append(f"{path}: {problem}")
-        elif path.suffix == ".gz" or file.md5 or file.sha256:
-            return file, path
-        elif _checksum(path, "sha256") not in _SHA256_OF_OTHERS:
-            sound.append(path)
-    if len(sound) > 1:
-        # Only the folder tells KMNIST's unpacked files from FashionMNIST's.
-        named = [p for p in sound if any(word in str(p).casefold() for word in _NAMED_LIKE[name])]
-        sound = named or sound
-    if len({_checksum(path, "sha256") for path in sound}) > 1:
-        raise DataError(
-            f"{len(sound)} files could be {file.path}: {', '.join(map(str, sound))}",
-            cure=f"name the folder of {TORCHVISION_CLASSES[name]} alone after --from",
-        )
-    return (file, sound[0]) if sound else None
-
-
-def _copy(path: Path, target: Path) -> None:
-    """Copy a file, whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists() and target.samefile(path):
-        return
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        shutil.copyfile(path, temporary)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)

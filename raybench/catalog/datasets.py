@@ -1,27 +1,20 @@
 """The datasets that raybench can train on: what they are, and how they are read.
 
-A dataset is decoded once a host into a folder of plain uint8 arrays (``RAYBENCH_CACHE``, or the
-user's cache folder), which every trial there maps into its memory. The arrays carry checksums and
-are tied to the files they were made from, so neither damage nor changed data goes unnoticed.
-
 To add a dataset, add a row to ``DATASETS`` and a reader to ``_READERS``. Specs are checked with
 this module, so its head imports neither numpy nor torch.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.metadata
 import json
-import os
-import tempfile
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raybench.catalog.dataset_cache import cached, checksum
 from raybench.catalog.dataset_files import FILES, data_root, located, unpack
 from raybench.errors import DataError, SpecError, nearest
 
@@ -34,15 +27,11 @@ __all__ = [
     "DatasetRow",
     "ImageSet",
     "Split",
-    "cache_root",
     "canonical_dataset",
     "check_limits",
     "data_root",
     "load_dataset",
 ]
-
-CACHE_FORMAT = 1
-ARRAYS = ("train_images", "train_labels", "eval_images", "eval_labels")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +90,6 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def first(self, count: int | None) -> Split:
-        """Return the first ``count`` images, or all for None."""
-        return Split(images=self.images[:count], labels=self.labels[:count])
-
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSet:
@@ -115,7 +100,7 @@ class ImageSet:
         train: the images to train on.
         eval: the images to evaluate on.
         num_classes: classes; labels run from 0 to num_classes - 1.
-        fingerprint: a hash of exactly these images and labels.
+        fingerprint: a hash of the dataset's content and of how much of it is used.
     """
 
     name: str
@@ -141,19 +126,24 @@ def load_dataset(
     """
     check_limits(name, train_limit=train_limit, eval_limit=eval_limit)
     row = DATASETS[name]
+    counts = (train_limit or row.train_images, eval_limit or row.eval_images)
     if name == "synthetic":
-        train = _synthetic(train_limit or row.train_images, stream=0)
-        evaluation = _synthetic(eval_limit or row.eval_images, stream=1)
+        arrays = _arrays(*(_synthetic(count, stream) for stream, count in enumerate(counts)))
+        checksums = {part: checksum(array) for part, array in arrays.items()}
     else:
-        whole = _cached(name, root)
-        train = whole["train"].first(train_limit)
-        evaluation = whole["eval"].first(eval_limit)
+        found = cached(name, _source(name, root), lambda scratch: _decode(name, root, scratch))
+        arrays, checksums = found.arrays, found.checksums
+    train, evaluation = (
+        Split(images=arrays[f"{split}_images"][:count], labels=arrays[f"{split}_labels"][:count])
+        for split, count in zip(("train", "eval"), counts, strict=True)
+    )
+    identity = json.dumps([checksums, counts], sort_keys=True)
     return ImageSet(
         name=name,
         train=train,
         eval=evaluation,
         num_classes=row.num_classes,
-        fingerprint=_fingerprint(train, evaluation),
+        fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16],
     )
 
 
@@ -176,103 +166,20 @@ def check_limits(name: str, *, train_limit: int | None, eval_limit: int | None) 
             )
 
 
-def cache_root() -> Path:
-    """Return the folder of decoded datasets: ``RAYBENCH_CACHE``, or the user's cache folder."""
-    given = os.environ.get("RAYBENCH_CACHE")
-    if given:
-        return Path(given)
-    import platformdirs  # noqa: PLC0415 - `--help` should not wait for it
-
-    return platformdirs.user_cache_path("raybench")
-
-
-def _cached(name: str, root: Path) -> dict[str, Split]:
-    """Return both splits, mapped from the cache, decoding them first where that is needed."""
-    source = _source(name, root)
-    key = hashlib.sha256(json.dumps([CACHE_FORMAT, name, source]).encode()).hexdigest()[:16]
-    folder = cache_root() / "datasets" / f"{name}-{key}"
-    # Other trials may be writing or replacing the same folder; each attempt sees what they did.
-    for _ in range(3):
-        arrays = _read_cache(folder)
-        if arrays is not None:
-            return {
-                split: Split(images=arrays[f"{split}_images"], labels=arrays[f"{split}_labels"])
-                for split in ("train", "eval")
-            }
-        try:
-            _write_cache(folder, name, root)
-        except OSError as error:
-            raise DataError(
-                f"cannot write the decoded {name} to {folder.parent}: {error.strerror or error}",
-                cure="make room there, or set RAYBENCH_CACHE to another folder",
-            ) from None
-    raise DataError(
-        f"the decoded {name} in {folder} is damaged as soon as it is written",
-        cure="set RAYBENCH_CACHE to a folder on another disk",
-    )
-
-
 def _source(name: str, root: Path) -> Any:
     """Return what tells one state of a dataset's source from another."""
-    if name == "digits":
+    if name not in FILES:
         return importlib.metadata.version("scikit-learn")
-    return [
-        [str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns]
-        for path in located(name, root)
-    ]
+    stats = [(path.resolve(), path.stat()) for path in located(name, root)]
+    return [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
 
 
-def _read_cache(folder: Path) -> dict[str, Any] | None:
-    """Return the arrays of a cache folder, or None where it is absent or damaged."""
-    import numpy as np  # noqa: PLC0415 - specs are checked without numpy
-
-    try:
-        checksums = json.loads((folder / "sha256.json").read_bytes())
-        # "c" maps copy-on-write: trials share the pages, and none can write to the file.
-        arrays = {
-            part: np.load(folder / f"{part}.npy", mmap_mode="c", allow_pickle=False)
-            for part in ARRAYS
-        }
-    except (OSError, ValueError):
-        return None
-    intact = all(checksums.get(part) == _digest(arrays[part]) for part in ARRAYS)
-    return arrays if intact else None
-
-
-def _write_cache(folder: Path, name: str, root: Path) -> None:
-    """Decode a dataset and move it into place, whole or not at all."""
-    import numpy as np  # noqa: PLC0415 - specs are checked without numpy
-
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        prefix=f".{name}-", dir=folder.parent, ignore_cleanup_errors=True
-    ) as scratch:
-        unpacked, fresh = Path(scratch, "source"), Path(scratch, "decoded")
-        if name in FILES:
-            unpack(name, root, unpacked)
-        train, evaluation = _READERS[name](unpacked)
-        _check_shape(name, train, evaluation)
-        fresh.mkdir()
-        checksums = {}
-        for part, array in _arrays(train, evaluation).items():
-            np.save(fresh / f"{part}.npy", array, allow_pickle=False)
-            checksums[part] = _digest(array)
-        (fresh / "sha256.json").write_text(json.dumps(checksums))
-        _move_into_place(fresh, folder, aside=Path(scratch, "damaged"))
-
-
-def _move_into_place(fresh: Path, folder: Path, aside: Path) -> None:
-    try:
-        fresh.rename(folder)
-    except OSError:
-        if not folder.exists():
-            raise
-        if _read_cache(folder) is not None:
-            return  # another trial was quicker, with the same arrays
-        # Yet another trial may be replacing what is damaged just now; the caller looks again.
-        with contextlib.suppress(OSError):
-            folder.rename(aside)
-            fresh.rename(folder)
+def _decode(name: str, root: Path, scratch: Path) -> dict[str, NDArray[Any]]:
+    if name in FILES:
+        unpack(name, root, scratch)
+    train, evaluation = _READERS[name](scratch)
+    _check_shape(name, train, evaluation)
+    return _arrays(train, evaluation)
 
 
 def _check_shape(name: str, train: Split, evaluation: Split) -> None:
@@ -287,20 +194,6 @@ def _check_shape(name: str, train: Split, evaluation: Split) -> None:
                 allowed=f"{images} of each, labels from 0 to {row.num_classes - 1}",
                 cure=f"remove its files, then `raybench data fetch {name}`",
             )
-
-
-def _digest(array: NDArray[Any]) -> str:
-    import numpy as np  # noqa: PLC0415 - specs are checked without numpy
-
-    head = f"{array.dtype.str} {array.shape} ".encode()
-    content = hashlib.sha256(head)
-    content.update(np.ascontiguousarray(array).data)
-    return content.hexdigest()
-
-
-def _fingerprint(train: Split, evaluation: Split) -> str:
-    digests = map(_digest, _arrays(train, evaluation).values())
-    return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
 
 
 def _arrays(train: Split, evaluation: Split) -> dict[str, NDArray[Any]]:
@@ -329,10 +222,7 @@ def _read_cifar10(unpacked: Path) -> tuple[Split, Split]:
     import numpy as np  # noqa: PLC0415 - specs are checked without numpy
     from torchvision import datasets  # noqa: PLC0415 - specs are checked without torch
 
-    with warnings.catch_warnings():
-        # The published pickles spell a numpy dtype in a way that newer versions frown upon.
-        warnings.simplefilter("ignore")
-        sets = [datasets.CIFAR10(unpacked, train=train) for train in (True, False)]
+    sets = [datasets.CIFAR10(unpacked, train=train) for train in (True, False)]
     first, second = (
         Split(
             images=np.ascontiguousarray(images.data),

@@ -27,7 +27,7 @@ WITHOUT_FILES = {
 @app.command()
 def fetch(names: Names, data: Data = None) -> None:
     """Download datasets, from where there is internet; what is there already is kept."""
-    from raybench.catalog import dataset_files
+    from raybench.catalog import dataset_files, dataset_staging
 
     root = dataset_files.data_root(data)
     for name in _with_files(names):
@@ -35,7 +35,7 @@ def fetch(names: Names, data: Data = None) -> None:
             typer.echo(f"{name}: already in {root}, and intact")
             continue
         typer.echo(f"{name}: downloading to {root}")
-        _say_staged(name, dataset_files.fetch(name, root))
+        _say_staged(name, dataset_staging.fetch(name, root))
 
 
 @app.command()
@@ -52,11 +52,12 @@ def stage(
     data: Data = None,
 ) -> None:
     """Copy dataset files that you already have, packed or unpacked, once they are found intact."""
-    from raybench.catalog import dataset_files
+    from raybench.catalog.dataset_files import data_root
+    from raybench.catalog.dataset_staging import stage as stage_files
 
-    root = dataset_files.data_root(data)
+    root = data_root(data)
     for name in _with_files(names):
-        _say_staged(name, dataset_files.stage(name, source, root))
+        _say_staged(name, stage_files(name, source, root))
 
 
 @app.command()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import shutil
 import struct
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,3 +61,17 @@ def publish(monkeypatch: pytest.MonkeyPatch) -> None:
     row = replace(datasets.DATASETS["kmnist"], train_images=TRAIN_IMAGES, eval_images=EVAL_IMAGES)
     monkeypatch.setitem(dataset_files.FILES, "kmnist", small)
     monkeypatch.setitem(datasets.DATASETS, "kmnist", row)
+
+
+def publish_cifar_archive(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write an archive like CIFAR-10's with other content, and make that the published one."""
+    batches = {Path(file.path).name: file.path.encode() for file in dataset_files.FILES["cifar10"]}
+    write(batches | {"readme.html": b"more"}, folder / "cifar-10-batches-py")
+    path = folder / "cifar-10-python.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(folder / "cifar-10-batches-py", "cifar-10-batches-py")
+    shutil.rmtree(folder / "cifar-10-batches-py")
+    published = dataset_files.ARCHIVES["cifar10"]
+    checksum = hashlib.md5(path.read_bytes()).hexdigest()
+    monkeypatch.setitem(dataset_files.ARCHIVES, "cifar10", replace(published, md5=checksum))
+    return path
