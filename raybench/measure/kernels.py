@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-OLDEST_CURRENT = (7, 5)
-"""Compute capability below which today's torch from PyPI has no kernels."""
+OLDEST_CURRENT, OLDEST = (7, 5), (3, 7)
+"""Compute capability below which torch of today has no kernels, and torch 2.0.1 neither."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +30,11 @@ class GpuCheck:
     listed: bool
     problem: str | None
 
-    @property
-    def environment(self) -> str:
-        """The folder under the checkout of the environment whose torch has kernels for it."""
-        return f"cluster/environments/{environment_for(self.compute_capability)}"
 
-
-def environment_for(compute_capability: tuple[int, int]) -> str:
-    """Return the name of the environment whose torch has kernels for a GPU."""
+def environment_for(compute_capability: tuple[int, int]) -> str | None:
+    """Return the environment of ``cluster/environments`` whose torch has kernels for a GPU."""
+    if compute_capability < OLDEST:
+        return None
     return "current" if compute_capability >= OLDEST_CURRENT else "kepler-pascal"
 
 

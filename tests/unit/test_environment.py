@@ -20,7 +20,6 @@ from raybench.measure.environment import (
     cudnn_version,
     describe_environment,
     driver_version,
-    peak_host_bytes,
     speed_variables,
     torch_flags,
 )
