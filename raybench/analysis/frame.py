@@ -79,7 +79,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "load_average": ("number", "of the host over the last minute"),
     "parameters": ("number", "trainable, auxiliary heads included"),
     "flops_per_image": ("number", "of a training step for one image"),
-    "detected": ("text", "the device's own name"),
+    "device": ("text", "the GPU's own name, or the processor's for cpu:N"),
     "verified": ("flag", "whether the device's own name agrees with the label"),
     "compute_capability": ("text", "of the GPU"),
     "mig": ("flag", "whether it is a slice of a GPU"),
@@ -272,7 +272,7 @@ _AFTER_SPEC = len(COLUMNS) - _BEFORE_SPEC - len(_SPEC_NAMES)
 
 
 def _missing_row(spec: TrialSpec, experiment: str, source: str) -> tuple[Any, ...]:
-    head = (spec.trial_id, printable(experiment), printable(source), "missing", "no record", "", "")
+    head = (spec.trial_id, printable(experiment), printable(source), "missing", "", "", "")
     return (*head, *_spec_values(spec), *([None] * _AFTER_SPEC))
 
 
@@ -362,9 +362,12 @@ def _identity_values(record: TrialRecord) -> tuple[Any, ...]:
     device, host = record.hardware, record.environment
     found: tuple[Any, ...] = (None,) * 5
     if device:
-        names = (device.detected, device.compute_capability)
-        detected, capability = (name and printable(name) for name in names)
-        found = (detected, device.verified, capability, device.mig, device.mps)
+        own_name = device.detected
+        if record.spec.cpu_threads is not None and host is not None:
+            own_name = host.cpu  # what is detected names the threads as well
+        names = (own_name, device.compute_capability)
+        name, capability = (text and printable(text) for text in names)
+        found = (name, device.verified, capability, device.mig, device.mps)
     fingerprint = printable(record.dataset.fingerprint) if record.dataset else None
     if host is None:
         return (*found, fingerprint, *(None,) * 12)

@@ -18,7 +18,7 @@ from raybench.catalog.models import MODELS, model_title
 from raybench.errors import SpecError, nearest
 from raybench.spec import TrialSpec
 
-MISMATCHABLE = (*(name for name in IDENTITY if name not in ("model", "dataset")), "detected")
+MISMATCHABLE = (*(name for name in IDENTITY if name not in ("model", "dataset")), "device")
 """Fields that ``--allow-mismatch`` takes."""
 
 _GPU_ONLY = ("cuda", "cudnn", "mig", "mps")
@@ -166,7 +166,7 @@ def configurations(frame: pd.DataFrame, allow: Collection[str] = ()) -> list[Con
                 f"unknown field {name!r}. {nearest(name, MISMATCHABLE)}".rstrip(),
                 allowed=", ".join(MISMATCHABLE),
             )
-    if "detected" not in allow:
+    if "device" not in allow:
         frame = frame.assign(hardware=_distinct_hardware(frame))
     varying = _varying(frame, allow)
     if not varying:
@@ -207,7 +207,7 @@ def mismatches(
         values = (first[name], second[name])
         if name in allow or values[0] == values[1]:
             continue
-        if name == "detected" and not all(on_cpu):
+        if name == "device" and not all(on_cpu):
             continue  # GPUs of different labels are different devices
         if name in _GPU_ONLY and any(on_cpu) and None in values:
             continue
@@ -265,14 +265,14 @@ def _varying(frame: pd.DataFrame, allow: Collection[str]) -> dict[str, list[Any]
 
 def _distinct_hardware(frame: pd.DataFrame) -> pd.Series[str]:
     """Tell apart the kinds of device that bear one label, such as a P100's PCIe and SXM2."""
-    kinds = frame.groupby("hardware", sort=False)["detected"].nunique()
+    kinds = frame.groupby("hardware", sort=False)["device"].nunique()
     several = set(kinds[kinds > 1].index)
     if not several:
         return frame["hardware"]
     return pd.Series(
         [
             f"{label} ({device})" if label in several and device else label
-            for label, device in zip(frame["hardware"], frame["detected"], strict=True)
+            for label, device in zip(frame["hardware"], frame["device"], strict=True)
         ],
         index=frame.index,
         dtype="object",

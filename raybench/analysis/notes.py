@@ -66,7 +66,8 @@ def _not_completed(group: Configuration) -> list[str]:
         if status != "completed":
             title = group.title(Key(model, dataset, hardware))
             again = f" repeat {repeat}" if repeat else ""
-            found.setdefault(status, []).append(f"{title}{again} ({reason})")
+            why = f" ({reason})" if reason else ""
+            found.setdefault(status, []).append(f"{title}{again}{why}")
     return [
         f"{status}: {len(titles)} of {len(frame)} trials: {named(titles)}"
         for status, titles in sorted(found.items())
@@ -76,7 +77,7 @@ def _not_completed(group: Configuration) -> list[str]:
 def _hardware(group: Configuration) -> list[str]:
     frame = group.frame
     seen: dict[tuple[str, str], list[str]] = {}
-    rows = frame[["hardware", "detected", "verified", "compute_capability"]].drop_duplicates()
+    rows = frame[["hardware", "device", "verified", "compute_capability"]].drop_duplicates()
     for label, device, verified, capability in rows.itertuples(index=False):
         plain_label = label.partition(" ")[0]
         name = device if isinstance(device, str) else "a device without a name"

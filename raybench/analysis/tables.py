@@ -145,11 +145,16 @@ def make_tables(
                 allowed=", ".join(QUANTITIES),
             )
     found = configurations(frame, options.allow_mismatch)
-    _check_baseline(options.baseline, {hardware for group in found for hardware in group.hardware})
+    check_baseline(options.baseline, {hardware for group in found for hardware in group.hardware})
     return [_table(name, group, options) for group in found for name in names]
 
 
-def _check_baseline(baseline: str | None, known: Collection[str]) -> None:
+def check_baseline(baseline: str | None, known: Collection[str]) -> None:
+    """Refuse a baseline that has no results.
+
+    Raises:
+        SpecError: with the nearest.
+    """
     if baseline is not None and baseline not in known:
         raise SpecError(
             f"no results on the baseline {baseline!r}. {nearest(baseline, known)}".rstrip(),

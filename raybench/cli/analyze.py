@@ -78,7 +78,7 @@ def analyze(
     names = list(table or DEFAULT_TABLES)
     names += [name for name in _implied(price, target_accuracy) if name not in names]
     options = Options(
-        baseline=_canonical(baseline),
+        baseline=canonical(baseline),
         allow_mismatch=tuple(allow_mismatch or ()),
         prices=_prices(price or ()),
         currency=currency,
@@ -123,12 +123,18 @@ def _print(
     typer.echo(text.render(tables, tablefmt))
     if published and tablefmt != "csv":
         typer.echo("\n" + text.render_beside(rows, differences, published.source, tablefmt))
-    if problems:
-        typer.echo(f"\n{len(problems)} files were left out:", err=True)
-        for problem in problems[:20]:
-            typer.echo(f"  {problem}", err=True)
-        if len(problems) > 20:
-            typer.echo(f"  … and {len(problems) - 20} more (all with --json)", err=True)
+    print_problems(problems)
+
+
+def print_problems(problems: Sequence[str]) -> None:
+    """Name on stderr what was left out, up to a page of it."""
+    if not problems:
+        return
+    typer.echo(f"\n{len(problems)} file(s) left out:", err=True)
+    for problem in problems[:20]:
+        typer.echo(f"  {problem}", err=True)
+    if len(problems) > 20:
+        typer.echo(f"  … and {len(problems) - 20} more (all with --json)", err=True)
 
 
 def _reference(name: str | None) -> Reference | None:
@@ -150,7 +156,7 @@ def _implied(price: Sequence[str] | None, target_accuracy: float | None) -> list
     return [*cost, *(["time-to-accuracy"] if target_accuracy is not None else [])]
 
 
-def _canonical(label: str | None) -> str | None:
+def canonical(label: str | None) -> str | None:
     """Spell a label as the catalog does; a label with a device's name, or of a reference, stays."""
     from raybench.catalog.hardware import canonical_label
 
@@ -168,7 +174,7 @@ def _prices(given: Sequence[str]) -> Mapping[str, float]:
             raise SpecError(
                 f"cannot read the price {entry!r}", allowed="HARDWARE=PRICE/h, such as P100=1.46/h"
             )
-        prices[_canonical(match[1]) or match[1]] = float(match[2])
+        prices[canonical(match[1]) or match[1]] = float(match[2])
     return prices
 
 

@@ -13,7 +13,10 @@ from typing import Any
 
 import tabulate
 
-from raybench.analysis.groups import dataset_title
+from raybench.analysis.explain import Explanation, Gain, Parts
+from raybench.analysis.groups import Key, dataset_title
+from raybench.analysis.sentences import shown
+from raybench.analysis.statistics import Ratio
 from raybench.analysis.tables import QUANTITIES, Cell, Table
 from raybench.catalog.models import model_title
 from raybench.errors import SpecError, nearest
@@ -100,7 +103,10 @@ def as_document(tables: Iterable[Table]) -> list[dict[str, Any]]:
 
 
 def _figures(cell: Cell) -> dict[str, Any]:
-    figures = asdict(cell)
+    return _finite(asdict(cell))
+
+
+def _finite(figures: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in figures.items()
@@ -244,6 +250,107 @@ def render_rows(
     return "\n".join([heading, "", body, "", *(f"  {note}" for note in notes)])
 
 
+def render_explanation(explanation: Explanation) -> str:
+    """Render where steps go, the speedups beside those expected, and the sentences."""
+    configuration = f" — {explanation.configuration}" if explanation.configuration else ""
+    steps = [_step_row(key, parts) for key, parts in explanation.parts.items()]
+    gains = [_gain_row(key, gain) for key, gain in explanation.gains.items()]
+    notes = ["rest: launch gaps and the host; below 0 where parts overlap; –: unknown"]
+    blocks = [render_rows(f"Where a training step goes{configuration}", steps, "github", notes)]
+    if gains:
+        heading = f"Speedup over {explanation.baseline}, measured and expected{configuration}"
+        blocks.append(render_rows(heading, gains, "github", GAIN_NOTES))
+    for about, sentences in explanation.sentences.items():
+        blocks.append("\n".join([about, *(f"- {sentence}" for sentence in sentences)]))
+    blocks.append("\n".join(f"  {note}" for note in explanation.notes))
+    return "\n\n".join(blocks)
+
+
+GAIN_NOTES = (
+    "training: images/s; no input: were data, transfer and preprocessing taken off both sides;",
+    "compute: the step on a resident batch; FLOPs and bandwidth: of the datasheets' peaks",
+)
+
+
+def _step_row(key: Key, parts: Parts) -> dict[str, str]:
+    def share(milliseconds: float | None) -> str:
+        if milliseconds is None or not parts.step_ms:
+            return "–"
+        return f"{milliseconds / parts.step_ms:.0%}"
+
+    return {
+        **_names(key),
+        "n": str(parts.n),
+        "step ms": "–" if parts.step_ms is None else f"{parts.step_ms:.4g}",
+        "data": share(parts.data_ms),
+        "transfer": share(parts.transfer_ms),
+        "preprocess": share(parts.preprocess_ms),
+        "compute": share(parts.compute_ms),
+        "rest": share(parts.rest_ms),
+        "GPU busy": "–" if parts.utilization is None else f"{parts.utilization:.0%}",
+    }
+
+
+def _gain_row(key: Key, gain: Gain) -> dict[str, str]:
+    def number(value: float | None) -> str:
+        return "–" if value is None else f"{value:.2f}"
+
+    return {
+        **_names(key),
+        "running time": shown(gain.running_time),
+        "training": shown(gain.training) if gain.training else "–",
+        "no input": number(gain.without_input),
+        "compute": shown(gain.compute_only) if gain.compute_only else "–",
+        "FLOPs": number(gain.flops),
+        "bandwidth": number(gain.bandwidth),
+    }
+
+
+def _names(key: Key) -> dict[str, str]:
+    return {
+        "model": model_title(key.model),
+        "dataset": dataset_title(key.dataset),
+        "hardware": key.hardware,
+    }
+
+
+def explanation_document(explanation: Explanation) -> dict[str, Any]:
+    """Return an explanation for programs, unrounded."""
+
+    def ratio(found: Ratio | None) -> dict[str, Any] | None:
+        if found is None:
+            return None
+        low, high = found.interval or (None, None)
+        return _finite({"value": found.value, "low": low, "high": high, "n": found.n})
+
+    return {
+        "configuration": explanation.configuration,
+        "baseline": explanation.baseline,
+        "steps": [
+            {**key._asdict(), **asdict(parts), "rest_ms": parts.rest_ms}
+            for key, parts in explanation.parts.items()
+        ],
+        "speedups": [
+            {
+                **key._asdict(),
+                "running_time": ratio(gain.running_time),
+                "training": ratio(gain.training),
+                "without_input": gain.without_input,
+                "compute_only": ratio(gain.compute_only),
+                "flops": gain.flops,
+                "bandwidth": gain.bandwidth,
+            }
+            for key, gain in explanation.gains.items()
+        ],
+        "ms_per_image_over_gflops": [
+            {"dataset": dataset, "hardware": hardware, **asdict(line)}
+            for (dataset, hardware), line in explanation.lines.items()
+        ],
+        "sentences": {about: list(said) for about, said in explanation.sentences.items()},
+        "notes": list(explanation.notes),
+    }
+
+
 def render_beside(
     rows: Sequence[Mapping[str, Any]], differences: Sequence[str], source: str, tablefmt: str
 ) -> str:
@@ -251,7 +358,7 @@ def render_beside(
     heading = f"Beside the published: {source}"
     if not rows:
         return f"{heading}\n\n  no model, dataset and hardware in common"
-    shown = []
+    lines = []
     for row in rows:
         quantity = QUANTITIES[row["quantity"]]
         interval = ""
@@ -259,7 +366,7 @@ def render_beside(
             decimals = _decimals((row["high"] - row["low"]) / 2, quantity.decimals)
             interval = f" [{row['low']:.{decimals}f}, {row['high']:.{decimals}f}]"
         decimals = decimals if interval else quantity.decimals
-        shown.append(
+        lines.append(
             {
                 "": row["quantity"].replace("-", " "),
                 "model": model_title(row["model"]),
@@ -270,4 +377,4 @@ def render_beside(
                 "own / published": f"{row['ratio']:.3f}",
             }
         )
-    return render_rows(heading, shown, tablefmt, differences)
+    return render_rows(heading, lines, tablefmt, differences)

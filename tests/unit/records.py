@@ -10,6 +10,12 @@ from raybench.record import TrialRecord
 from raybench.spec import trial_spec
 from raybench.store import Experiment
 
+DEVICES = {
+    "K80": "Tesla K80",
+    "P100": "Tesla P100-PCIE-16GB",
+    "A100": "NVIDIA A100-SXM4-40GB",
+}
+
 STEP_MS = {"K80": 60.0, "P100": 22.0, "A100": 9.0, "cpu:1": 400.0, "cpu:2": 220.0}
 """Milliseconds of a training step of ResNet-18 with batch 10 on each hardware."""
 
@@ -109,7 +115,7 @@ def make_record(
         },
         "hardware": {
             "requested": spec.hardware,
-            "detected": f"Tesla {spec.hardware}" if on_gpu else "Intel Xeon E5-2680 v4",
+            "detected": DEVICES[spec.hardware] if on_gpu else f"Intel Xeon, {spec.hardware}",
             "verified": True,
             "compute_capability": "6.0" if on_gpu else None,
         },

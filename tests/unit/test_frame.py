@@ -206,7 +206,7 @@ def test_hostile_texts_are_escaped_in_the_frame():
     )
     (row,) = frames.from_records([record]).to_dict("records")
     assert row["hostname"] == "c1\\x1b]0;owned\\x07\\n| forged | row |"
-    assert row["detected"] == "Tesla\\u202e P100"
+    assert row["device"] == "Tesla\\u202e P100"
 
 
 @pytest.mark.parametrize("kind", ["ExperimentAnalysis", "ResultGrid"])

@@ -177,7 +177,7 @@ def test_what_a_cpu_has_not_is_no_mismatch():
 def test_processors_of_two_kinds_are_two_kinds_of_hardware():
     records = [
         make_record(hardware="cpu:1", repeat=0),
-        make_record(hardware="cpu:1", repeat=1, changes={"hardware.detected": "AMD EPYC 7702"}),
+        make_record(hardware="cpu:1", repeat=1, changes={"environment.cpu": "AMD EPYC 7702"}),
         make_record(hardware="cpu:2"),
     ]
     (group,) = configurations(from_records(records))
@@ -189,7 +189,7 @@ def test_processors_of_two_kinds_are_two_kinds_of_hardware():
     found = table(records, baseline="cpu:2")
     refused = found.cells[Key("resnet18", "mnist", "cpu:1 (AMD EPYC 7702)")]
     assert refused.state == "not comparable"
-    assert table(records, baseline="cpu:2", allow_mismatch=["detected"]).means["cpu:1"].value > 0
+    assert table(records, baseline="cpu:2", allow_mismatch=["device"]).means["cpu:1"].value > 0
 
 
 def test_records_of_different_identity_are_never_pooled():
@@ -252,7 +252,9 @@ def test_each_table_says_where_it_was_measured_and_how_often():
     assert "cpu:1: measured on a CPU (Intel Xeon E5-2680 v4)" in notes(cpu)
     assert "n = 1 (a single run) in each cell" in notes(cpu)
     unverified = make_record(changes={"hardware.verified": False})
-    assert "P100: label not verified (Tesla P100)" in notes(table([unverified], "accuracy"))
+    assert "P100: label not verified (Tesla P100-PCIE-16GB)" in notes(
+        table([unverified], "accuracy")
+    )
     facts = {"hardware.verified": False, "hardware.compute_capability": None}
     simulated = make_record(changes={**facts, "hardware.detected": "Intel Xeon"})
     assert "P100: simulated, not a GPU's figure (Intel Xeon)" in notes(table([simulated]))

@@ -1,0 +1,198 @@
+"""Plain sentences on speedups, each only where the numbers bear it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from raybench.analysis.groups import Configuration, Key, dataset_title
+from raybench.analysis.statistics import Line, Ratio, quotient, verdicts
+from raybench.catalog.models import model_title
+
+if TYPE_CHECKING:
+    from raybench.analysis.explain import Gain, Parts
+
+NOTABLE = 0.05
+"""Parts of a step, and differences between speedups, below are not worth a sentence of cause."""
+
+
+def shown(ratio: Ratio) -> str:
+    """Return ``2.61 [2.55, 2.67]``, or ``2.61`` for a single run."""
+    if ratio.interval is None:
+        return f"{ratio.value:.2f}"
+    return f"{ratio.value:.2f} [{ratio.interval[0]:.2f}, {ratio.interval[1]:.2f}]"
+
+
+def of_gains(
+    baseline: str, parts: Mapping[Key, Parts], gains: Mapping[Key, Gain]
+) -> dict[str, list[str]]:
+    """Say of each cell what holds its speedup back, and what the datasheets would lead to."""
+    said = {}
+    for key, gain in gains.items():
+        over = key._replace(hardware=baseline)
+        found = (
+            _where_it_goes(key, parts[key], over, parts[over]),
+            _without_input(gain),
+            _without_overhead(gain),
+            _datasheets(gain),
+        )
+        model, dataset = model_title(key.model), dataset_title(key.dataset)
+        said[f"{model} on {dataset}, {key.hardware} over {baseline}"] = [s for s in found if s]
+    return said
+
+
+def _where_it_goes(key: Key, parts: Parts, over: Key, others: Parts) -> str | None:
+    overhead, theirs = parts.overhead, others.overhead
+    if not parts.step_ms or parts.compute_ms is None or overhead is None:
+        return None
+    step = f"a step on {key.hardware} ({parts.step_ms:.3g} ms)"
+    if overhead < -NOTABLE:
+        return (
+            f"{step} is shorter than the same step on a resident batch "
+            f"({parts.compute_ms:.3g} ms), so that no part of it can be called overhead"
+        )
+    if overhead < NOTABLE:
+        said = f"{min(1 - overhead, 1):.0%} of {step} is compute"
+    else:
+        said = f"{overhead:.0%} of {step} is not compute{_split(parts, parts.step_ms)}"
+    if theirs is None or theirs < -NOTABLE:
+        return said
+    whose = f"{over.hardware} ({others.step_ms:.3g} ms)"
+    if overhead < NOTABLE:
+        return f"{said}, on {whose} {min(1 - theirs, 1):.0%}"
+    return f"{said}. On {whose} {max(theirs, 0):.0%} is not"
+
+
+def _split(parts: Parts, step_ms: float) -> str:
+    """Name the parts that are not compute, if they are known and fit into the step."""
+    if parts.input_ms is None:
+        return " (its phases are unknown)"
+    if not parts.add_up:
+        return " (its phases, timed apart, come to more than a step: they do not say which part)"
+    named = {
+        "waiting for data": parts.data_ms,
+        "transfer": parts.transfer_ms,
+        "preprocessing": parts.preprocess_ms,
+        "launch gaps and the host": parts.rest_ms,
+    }
+    shares = (
+        f"{what} {milliseconds / step_ms:.0%}"
+        for what, milliseconds in named.items()
+        if milliseconds is not None and milliseconds / step_ms >= 0.01
+    )
+    return f": {', '.join(shares)}"
+
+
+def _without_input(gain: Gain) -> str | None:
+    if gain.without_input is None or gain.training is None:
+        return None
+    change = gain.without_input / gain.training.value - 1
+    if abs(change) < NOTABLE:
+        return None
+    return (
+        "without input on either side, training would be "
+        f"{gain.without_input:.2f} times as fast instead of {shown(gain.training)}"
+    )
+
+
+def _without_overhead(gain: Gain) -> str | None:
+    if gain.compute_only is None or gain.training is None:
+        return None
+    change = gain.compute_only.value / gain.training.value - 1
+    measured = f"{shown(gain.compute_only)} for compute alone, {shown(gain.training)} for training"
+    if abs(change) < NOTABLE:
+        return f"overhead hardly changes the speedup: {measured}"
+    if _overlap(gain.compute_only, gain.training):
+        return f"whether overhead changes the speedup cannot be told from these repeats: {measured}"
+    single = "" if gain.training.interval and gain.compute_only.interval else " (single runs)"
+    direction = "lowers" if change > 0 else "raises"
+    return f"overhead {direction} the speedup{single}: {measured}"
+
+
+def _overlap(one: Ratio, other: Ratio) -> bool:
+    if one.interval is None or other.interval is None:
+        return False
+    return one.interval[0] <= other.interval[1] and other.interval[0] <= one.interval[1]
+
+
+def _datasheets(gain: Gain) -> str | None:
+    expected = {"peak FLOPs": gain.flops, "memory bandwidth": gain.bandwidth}
+    known = {what: value for what, value in expected.items() if value is not None}
+    if not known or gain.compute_only is None:
+        return None
+    value = gain.compute_only.value
+    listed = " and ".join(f"{ratio:.2f} by {what}" for what, ratio in known.items())
+    if value > max(known.values()):
+        place = "above" if len(known) == 1 else "above both"
+    elif value < min(known.values()):
+        place = "below" if len(known) == 1 else "below both"
+    else:
+        place = "between them" if len(known) == 2 else "the same"
+    return f"datasheets lead one to expect {listed}; compute alone, {value:.2f}, is {place}"
+
+
+def of_models(
+    group: Configuration, gains: Mapping[Key, Gain], flops: Mapping[str, float]
+) -> list[str]:
+    """Say whether the lightest model gains less than the heaviest, and whether by overhead."""
+    pairs = []
+    for hardware in group.hardware:
+        for dataset in group.datasets:
+            found = [k for k in gains if (k.dataset, k.hardware) == (dataset, hardware)]
+            known = sorted((k for k in found if k.model in flops), key=lambda k: flops[k.model])
+            if len(known) > 1 and flops[known[0].model] < flops[known[-1].model]:
+                pairs.append((known[0], known[-1]))
+    quotients = [
+        quotient(gains[light].running_time, gains[heavy].running_time) for light, heavy in pairs
+    ]
+    return [
+        _lighter(light, heavy, gains, verdict)
+        for (light, heavy), verdict in zip(pairs, verdicts(quotients), strict=True)
+    ]
+
+
+def _lighter(light: Key, heavy: Key, gains: Mapping[Key, Gain], verdict: str | None) -> str:
+    names = f"{model_title(light.model)} (lighter) and {model_title(heavy.model)}"
+    both = [shown(gains[key].running_time) for key in (light, heavy)]
+    said = f"{dataset_title(light.dataset)} on {light.hardware}: {names} gain {' and '.join(both)}"
+    if verdict is None:
+        return f"{said}; single runs cannot tell whether that differs"
+    if verdict == "not distinguishable":
+        return f"{said}, which these repeats do not distinguish"
+    relation = "less" if verdict == "slower" else "more"
+    said += f": the lighter model gains {relation}"
+    compute = [gains[key].compute_only for key in (light, heavy)]
+    if compute[0] is None or compute[1] is None:
+        return f"{said}; compute alone was not measured, so that the cause stays open"
+    said += f"; by compute alone {shown(compute[0])} and {shown(compute[1])}, "
+    (alone,) = verdicts([quotient(compute[0], compute[1])])
+    if alone == verdict:
+        return f"{said}still {relation}: overhead is not the whole cause"
+    if alone == "not distinguishable":
+        return f"{said}which is not distinguishable: it fits overhead as the cause"
+    return f"{said}the other way round: overhead outweighs what the hardware does"
+
+
+def of_lines(
+    lines: Mapping[tuple[str, str], Line], models: Mapping[tuple[str, str], int]
+) -> list[str]:
+    """Say what part of an image's time does not grow with a model's FLOPs."""
+    said = []
+    for (dataset, hardware), line in lines.items():
+        where = f"{dataset_title(dataset)} on {hardware}"
+        through = f"line of time over FLOPs through {models[dataset, hardware]} models"
+        slope = f"{line.slope:.3g} ms a GFLOP"
+        base = f"{where}: {through}: {line.intercept:.3g} ms an image"
+        if line.intercept_half_width is None:
+            said.append(f"{base} and {slope}; two runs give no interval")
+            continue
+        half = line.intercept_half_width
+        base += f" ± {half:.2g} that do not depend on FLOPs, and {slope}"
+        if abs(line.intercept) <= half:
+            base += "; such a part cannot be told from 0"
+        elif line.intercept < 0:
+            base += "; below 0, so that time does not grow linearly with FLOPs over these models"
+        if models[dataset, hardware] == 2:
+            base += " (two models cannot show whether it is a line)"
+        said.append(base)
+    return said
