@@ -7,30 +7,28 @@ judged by its record, never by Tune's state of it.
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
-import shutil
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Tune's own files of results that nobody reads are off; it shows nothing of its own.
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "0")
+# Read by Tune when it is imported: its own files of results, which nobody reads, and its own
+# display are off.
+os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
 
 import ray
 from ray import tune
 from ray.tune.stopper import Stopper
 
-from raybench.catalog.hardware import label_of
 from raybench.errors import ClusterError
-from raybench.measure.devices import allowed_cpus, gpu_names
-from raybench.placement import HOST, check_placeable, resources_of
+from raybench.placement import check_placeable, resources_of
+from raybench.ray_session import cluster_hosts
 from raybench.spec import TrialSpec, trial_spec
 from raybench.store import Experiment
 from raybench.worker import STALL_S, TrialProcess, TrialRequest, TrialState
@@ -119,7 +117,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
                 self._reported += 1
                 return epochs[self._reported - 1].model_dump(mode="json")
             if self._process.ended:
-                return self._last_result()
+                return self._final_result()
             self._process.wait(TELL_S)
             self._tell()
 
@@ -129,7 +127,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
             self._process.interrupt()
             self._process.record()
 
-    def _last_result(self) -> dict[str, Any]:
+    def _final_result(self) -> dict[str, Any]:
         record = self._process.record()
         self._tell(last=True)
         if record.error is not None:
@@ -223,6 +221,8 @@ class GridRun:
         return self._results
 
     def _fit(self) -> None:
+        # What Tune would log of a failed trial stands in the trial's record.
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
         try:
             self._results = self._tuner().fit()
         except Exception as error:  # noqa: BLE001 - raised again by result(), in the caller's thread
@@ -252,6 +252,7 @@ class GridRun:
                 name=time.strftime("%Y%m%d-%H%M%S"),
                 storage_path=str(storage.absolute()),
                 stop=self._stopper,
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),
         )
@@ -259,63 +260,6 @@ class GridRun:
 
 def _placement(config: dict[str, Any]) -> tune.PlacementGroupFactory:
     return tune.PlacementGroupFactory([resources_of(trial_spec(config["trial"]))])
-
-
-@contextmanager
-def connected(address: str | None) -> Iterator[None]:
-    """Connect to a Ray cluster, or start one on this machine and end it afterwards.
-
-    A cluster of our own listens on the loopback with a token of its own, and keeps its files in
-    a private folder, so that nobody else on the machine can use or block it.
-
-    Raises:
-        ClusterError: nothing answers at the address, or Ray cannot start here.
-    """
-    quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
-    temporary = None
-    try:
-        if address:
-            ray.init(address=address, **quiet)
-        else:
-            temporary = tempfile.mkdtemp(prefix="raybench-", dir=tempfile.gettempdir())
-            os.environ["RAY_AUTH_MODE"] = "token"
-            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-            ray.init(
-                address="local",
-                _node_ip_address="127.0.0.1",
-                _temp_dir=temporary,
-                include_dashboard=False,
-                num_cpus=allowed_cpus(),
-                resources=local_resources(),
-                **quiet,
-            )
-    except Exception as error:  # noqa: BLE001 - Ray raises many kinds, all of them mean this
-        where = f"no Ray cluster answers at {address}" if address else "Ray cannot start here"
-        raise ClusterError(
-            f"{where}: {str(error).strip().splitlines()[0] if str(error) else type(error)}",
-            cure="check RAY_ADDRESS and the token" if address else "run `raybench doctor`",
-        ) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-        if temporary:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-def local_resources() -> dict[str, float]:
-    """Return the custom resources that this machine offers: its GPU types, and itself."""
-    resources: dict[str, float] = {HOST: 1.0}
-    for name in gpu_names():
-        label = label_of(name)
-        if label:
-            resources[label] = resources.get(label, 0.0) + 1.0
-    return resources
-
-
-def cluster_hosts() -> list[dict[str, float]]:
-    """Return the resources in all of each living host of the connected cluster."""
-    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
 
 
 def check_cluster(trials: Sequence[TrialSpec], address: str | None) -> None:
@@ -329,18 +273,8 @@ def check_cluster(trials: Sequence[TrialSpec], address: str | None) -> None:
     )
 
 
-def run_grid(
-    trials: Sequence[TrialSpec],
-    request: GridRequest,
-    watch: Callable[[GridRun], None] | None = None,
-) -> Any:
-    """Run trials on a connected cluster, and return Tune's ResultGrid.
-
-    Args:
-        trials: in running order.
-        request: where the records go and the data lie.
-        watch: is called with the started run, and returns when it has ended; without it the
-            run is waited for in silence.
+def run_grid(trials: Sequence[TrialSpec], request: GridRequest) -> Any:
+    """Run trials on the connected cluster, wait for them, and return Tune's ResultGrid.
 
     Raises:
         ClusterError: the cluster can never run a trial, or Ray itself failed.
@@ -348,8 +282,6 @@ def run_grid(
     check_cluster(trials, request.address)
     run = GridRun(trials, request)
     run.start()
-    if watch is not None:
-        watch(run)
     while not run.wait(1.0):
         continue
     return run.result()

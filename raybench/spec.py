@@ -332,6 +332,16 @@ def load_grid(path: Path, overrides: Mapping[str, Any] | None = None) -> GridSpe
     return grid_spec(given, str(path))
 
 
+def grid_yaml(grid: GridSpec) -> str:
+    """Return the YAML of a grid, as ``load_grid`` reads it."""
+    content: dict[str, Any] = {"name": grid.name}
+    content.update({name: list(values) for name, values in grid.fields.items()})
+    content["repeats"] = grid.repeats
+    if grid.exclude:
+        content["exclude"] = [dict(rule) for rule in grid.exclude]
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
     """Turn ``["epochs=1", "model=[googlenet, resnet18]"]`` into a mapping; values are YAML.
 
