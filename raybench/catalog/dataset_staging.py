@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import tempfile
+from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 
 from raybench.catalog.dataset_files import (
@@ -81,7 +82,7 @@ def fetch(name: str, root: Path) -> list[Path]:
         socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
         try:
             getattr(datasets, class_name)(folder, download=True)
-        except (RuntimeError, OSError, EOFError) as error:
+        except (RuntimeError, OSError, HTTPException) as error:
             reason = " ".join(str(error).split())
             raise DataError(
                 f"cannot download {class_name}: {reason}",

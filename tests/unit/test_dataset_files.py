@@ -1,7 +1,10 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import small_datasets as small
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from raybench.catalog import dataset_files
 from raybench.errors import DataError
@@ -67,6 +70,23 @@ def test_a_damaged_file_is_named(suffix, damage, reason, tmp_path, monkeypatch):
     states = {finding.path: finding.state for finding in dataset_files.verify("kmnist", tmp_path)}
     assert states.pop(damaged) == "damaged"
     assert set(states.values()) == {"ok"}
+
+
+SOUND = small.idx(np.zeros((2, 3, 1)))
+
+
+@given(st.binary(max_size=len(SOUND) + 1) | st.integers(0, 8 * len(SOUND) - 1))
+@example(SOUND)
+def test_only_the_right_header_and_size_pass_for_an_idx_file(tmp_path_factory, content):
+    file = dataset_files.DataFile(path="images", shape=(2, 3, 1))
+    if isinstance(content, int):  # one bit of a sound file, turned over
+        flipped = bytearray(SOUND)
+        flipped[content // 8] ^= 1 << content % 8
+        content = bytes(flipped)
+    path = tmp_path_factory.getbasetemp() / "images"
+    path.write_bytes(content)
+    sound = content[:16] == SOUND[:16] and len(content) == len(SOUND)
+    assert (dataset_files.problem_with(file, path) is None) == sound
 
 
 def test_cifar_is_read_from_its_archive(tmp_path, monkeypatch):
