@@ -111,6 +111,20 @@ def test_the_kernels_of_a_gpu_give_the_same_pixels(shape, image_size, memory_for
     assert worst_difference(images, theirs) <= 1.01
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+@pytest.mark.parametrize("memory_format", TORCH_FORMATS)
+@pytest.mark.parametrize("pipeline", ["dataloader", "device"])
+@pytest.mark.parametrize("shape", [(28, 28), (32, 32, 3)])
+def test_a_gpu_gets_the_same_pixels(shape, pipeline, memory_format):
+    split, gpu = noise(shape=shape), torch.device("cuda")
+    theirs, their_labels = an_epoch(make_input(spec(), split, CPU, train=True))
+    fields = spec(input_pipeline=pipeline, memory_format=memory_format)
+    ours, our_labels = an_epoch(make_input(fields, split, gpu, train=True))
+    assert (ours.device.type, our_labels.device.type) == ("cuda", "cuda")
+    assert torch.equal(our_labels.cpu(), their_labels)
+    assert worst_difference(ours.cpu(), theirs) <= 1.01
+
+
 def test_the_order_is_the_same_on_every_machine():
     # As torch 2.0.1 and 2.15 gave it.
     order = EpochOrder(60_000, seed=3, shuffled=True)
