@@ -73,6 +73,11 @@ def local_resources() -> dict[str, float]:
     return resources
 
 
+def machine_resources() -> dict[str, float]:
+    """Return all that a Ray cluster of our own would have."""
+    return {"CPU": float(allowed_cpus()), "GPU": float(len(gpu_names())), **local_resources()}
+
+
 def cluster_hosts() -> list[dict[str, float]]:
     """Return the resources in all of each living host of the connected cluster."""
     import ray  # noqa: PLC0415

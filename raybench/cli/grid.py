@@ -55,9 +55,9 @@ def measure(
     trials: Sequence[TrialSpec],
     yaml_text: str,
     folder: Experiment,
-    data: Path | None,
-    address: str | None,
-    stall_s: float,
+    data: Path | None = None,
+    address: str | None = None,
+    stall_s: float = 1800.0,
 ) -> int:
     """Run the trials that are not complete yet, and return the command's exit code."""
     from raybench.store import check_writable
@@ -93,11 +93,14 @@ def _run(
     stall_s: float,
 ) -> bool:
     """Run trials on Ray; return whether they were interrupted."""
-    typer.echo("starting Ray on this machine" if not address else f"joining {address}", err=True)
     from raybench.catalog.datasets import data_root
     from raybench.cli.progress import ProgressView
-    from raybench.ray_session import connected
+    from raybench.placement import check_placeable
+    from raybench.ray_session import connected, machine_resources
 
+    if not address:
+        check_placeable(due, [machine_resources()], "this machine")
+    typer.echo("starting Ray on this machine" if not address else f"joining {address}", err=True)
     with _signals() as asked, connected(address):
         from raybench.grid import GridRequest, GridRun, check_cluster
 

@@ -1,0 +1,45 @@
+"""``raybench demo``: the whole flow on this machine, in about a minute."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import typer
+import yaml
+
+from raybench.cli.grid import measure, show_tables
+from raybench.cli.options import Results, Settings
+from raybench.spec import grid_spec, grid_yaml, parse_settings
+
+
+def demo(settings: Settings = None, results: Results = None) -> None:
+    """Run a small grid on this machine, offline, and print its three tables.
+
+    GoogLeNet and ResNet-18 on the handwritten digits that scikit-learn carries; one thread and
+    two threads of the processor are the two kinds of hardware.
+    """
+    from raybench.measure.devices import allowed_cpus
+    from raybench.store import Experiment, results_root
+
+    content: dict[str, Any] = yaml.safe_load(
+        files("raybench").joinpath("demo.yaml").read_text(encoding="utf-8")
+    )
+    if allowed_cpus() < 2:
+        typer.echo("one processor only: the demo leaves cpu:2, and so the speedup, out", err=True)
+        content["hardware"] = "cpu:1"
+    plan = grid_spec({**content, **parse_settings(settings or ())}, "the demo's grid")
+    folder = Experiment(results_root(results), plan.name)
+    code = measure(plan.plan(), grid_yaml(plan), folder)
+    show_tables(folder)
+    if code == 0:
+        typer.echo(_NEXT)
+    raise typer.Exit(code)
+
+
+_NEXT = """
+Measured on this machine, just now. What to do next:
+  raybench explain RESULTS                       why the speedup is not higher
+  raybench run resnet18 mnist --epochs 1         one trial (raybench data fetch mnist, first)
+  raybench plan experiments/paper.yaml           the paper's grid: what would run, and where
+  sbatch cluster/start_ray.sbatch                the paper's grid, on a Slurm cluster"""

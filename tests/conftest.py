@@ -1,0 +1,29 @@
+"""What all tests share: small models that a trial's process can import, and folders of their own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+REAL_DATA = Path(os.environ.get("RAYBENCH_TEST_DATA", HERE.parents[1] / "shared" / "data"))
+"""Real MNIST and CIFAR-10 in torchvision's layout; tests that want them skip where absent."""
+
+# Processes that the tests start import the small models by name, as a user's own model would be.
+sys.path.insert(0, str(HERE))
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep every test away from the user's results, data and cluster."""
+    monkeypatch.setenv("RAYBENCH_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("RAYBENCH_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("RAYBENCH_CACHE", str(tmp_path / "cache"))
+    for name in ("RAY_ADDRESS", "RAYBENCH_DEBUG", "RAYBENCH_SIMULATED_GPU"):
+        monkeypatch.delenv(name, raising=False)
