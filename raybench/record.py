@@ -248,6 +248,8 @@ class EnvironmentFacts(_Part):
     """model of the processor"""
     cpu_count: int
     """processors of the host"""
+    allowed_cpus: int
+    """processors that the process might use: its affinity and its cgroup's quota"""
     host_memory_bytes: int
     """memory of the host"""
     threads: int

@@ -61,9 +61,8 @@ class HostRegistry:
             return
         self.look()
         with contextlib.suppress(OSError):  # cleared away by somebody: nothing is left to do
+            # A worker that was forked meanwhile may hold the lock on, but of no file to be found.
             self._path.unlink()
-        # A worker that was forked meanwhile shares the lock: closing alone would not free it.
-        fcntl.flock(self._file, fcntl.LOCK_UN)
         os.close(self._file)
         self._file = None
 

@@ -18,7 +18,7 @@ import pynvml
 from pydantic import JsonValue
 
 import raybench
-from raybench.measure.devices import cpu_model
+from raybench.measure.devices import allowed_cpus, cpu_model
 from raybench.measure.gpus import nvml_session
 from raybench.record import EnvironmentFacts
 
@@ -74,6 +74,7 @@ def describe_environment(
         missing = {**missing, "environment.slurm": "not under Slurm"}
     facts = EnvironmentFacts(
         **host,
+        allowed_cpus=allowed_cpus(),
         threads=torch.get_num_threads(),
         affinity=tuple(sorted(os.sched_getaffinity(0))),
         slurm=slurm or None,

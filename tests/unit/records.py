@@ -215,6 +215,7 @@ def _environment(threads: int, on_gpu: bool) -> dict[str, Any]:
         "os": "Linux 5.14",
         "cpu": "Intel Xeon E5-2680 v4",
         "cpu_count": 28,
+        "allowed_cpus": 4,
         "host_memory_bytes": 128 * 2**30,
         "threads": threads,
         "affinity": list(range(4)),

@@ -51,6 +51,7 @@ def test_it_agrees_with_outside_observers() -> None:
     meminfo = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     assert facts.host_memory_bytes == int(meminfo["MemTotal"].split()[0]) * 1024
     assert facts.cpu_count == os.cpu_count()
+    assert 1 <= facts.allowed_cpus <= len(facts.affinity)
 
 
 def test_slurm_tells_of_the_job() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -154,7 +155,7 @@ def test_a_slice_has_no_power_of_its_own() -> None:
 
 def test_the_thread_samples_inside_windows_only() -> None:
     seen, inside, outside = threading.Event(), threading.Event(), []
-    with watching(tesla_k80(), Clock(), interval_s=0.0) as (sampler, nvml):
+    with watching(tesla_k80(), Clock(), interval_s=0.01) as (sampler, nvml):
 
         def on_reading() -> None:
             outside.extend([] if inside.is_set() else ["outside"])
@@ -168,6 +169,7 @@ def test_the_thread_samples_inside_windows_only() -> None:
                 assert seen.wait(60)
             inside.clear()
             seen.clear()
+            time.sleep(0.05)  # time enough for a straggler, if there could be one
     telemetry, _ = sampler.telemetry()
     assert telemetry is not None
     assert telemetry.samples == nvml.readings >= 12
@@ -184,6 +186,12 @@ def test_a_window_that_ends_by_an_error_is_closed() -> None:
         telemetry, _ = sampler.telemetry()
         assert telemetry is not None
         assert telemetry.energy_j == 168
+
+
+def test_the_integral_is_made_of_trapezoids() -> None:
+    assert _integral([(0, 0), (10, 100)]) == 500
+    assert _integral([(0, 50), (2, 150), (3, 0)]) == 275
+    assert _integral([(7, 300)]) == _integral([]) == 0
 
 
 @given(
