@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import shutil
 import struct
 import tarfile
@@ -14,6 +15,11 @@ import numpy as np
 import pytest
 
 from raybench.catalog import dataset_files, datasets
+
+REAL_DATA = Path(
+    os.environ.get("RAYBENCH_TEST_DATA", Path(__file__).parents[3] / "shared" / "data")
+)
+"""Where the published MNIST and CIFAR-10 may lie; tests that want them skip where they do not."""
 
 TRAIN_IMAGES, EVAL_IMAGES = 40, 12
 

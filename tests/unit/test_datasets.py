@@ -9,7 +9,7 @@ import pytest
 import small_datasets as small
 
 from raybench.catalog import dataset_files, datasets
-from raybench.catalog.datasets import canonical_dataset, data_root, load_dataset
+from raybench.catalog.datasets import canonical_dataset, load_dataset
 from raybench.errors import DataError, SpecError
 
 
@@ -190,8 +190,8 @@ def test_cifar_pickles_are_not_unpickled_before_their_checksum_is_right(tmp_path
 )
 def test_the_published_files(name, fingerprint, first_label, tmp_path_factory, monkeypatch):
     monkeypatch.setenv("RAYBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "datasets"))
-    if any(finding.state == "absent" for finding in dataset_files.verify(name, data_root())):
-        pytest.skip(f"{name} is not in {data_root()}")
-    images = load(name, data_root(), train_limit=1000, eval_limit=100)
+    if any(finding.state == "absent" for finding in dataset_files.verify(name, small.REAL_DATA)):
+        pytest.skip(f"{name} is not in {small.REAL_DATA}")
+    images = load(name, small.REAL_DATA, train_limit=1000, eval_limit=100)
     assert images.fingerprint == fingerprint
     assert images.train.labels[0] == first_label

@@ -4,9 +4,10 @@ import multiprocessing
 import numpy as np
 import pytest
 import torch
+from small_datasets import REAL_DATA
 
 from raybench.catalog import dataset_files
-from raybench.catalog.datasets import Split, data_root, load_dataset
+from raybench.catalog.datasets import Split, load_dataset
 from raybench.inputs import DeviceInput, EpochOrder, make_input
 from raybench.spec import TrialSpec
 
@@ -38,19 +39,18 @@ def noise(images=10, shape=(28, 28)):
 def split_of(name):
     """Return some images of a dataset, of its shape where its files are not there."""
     if name in dataset_files.FILES:
-        findings = dataset_files.verify(name, data_root())
+        findings = dataset_files.verify(name, REAL_DATA)
         if any(finding.state != "ok" for finding in findings):
             if name in ("mnist", "cifar10"):
-                pytest.skip(f"{name} is not in {data_root()}")
+                pytest.skip(f"{name} is not in {REAL_DATA}")
             return noise(10)
-    return load_dataset(name, data_root(), train_limit=10, eval_limit=1).train
+    return load_dataset(name, REAL_DATA, train_limit=10, eval_limit=1).train
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAYBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "datasets"))
-        yield
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    """One cache for all tests that read real images: to decode them takes seconds."""
+    monkeypatch.setenv("RAYBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "datasets"))
 
 
 def an_epoch(pipeline, epoch=1):
