@@ -25,8 +25,27 @@ from raybench.errors import ClusterError, RaybenchError
 RAY_STOPS_S, TRIALS_STOP_S = 6.0, 3.0
 """How long Ray, and then what is left of its workers, may take to end; Slurm allows 30 s in all."""
 
+STOP_SIGNALS = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
+"""The batch script sends the first, Slurm the second."""
+
 MARK = "RAYBENCH_HOST_RUN"
 """The variable by which everything that Ray started on this host for this job is known."""
+
+
+ONLY_HERE = tuple(
+    f"RAYBENCH_{name}"
+    for name in (
+        "BATCH_STARTED",
+        "DASHBOARD",
+        "HEAD",
+        "HEAD_HOST",
+        "HEAD_PORTS",
+        "LOGS",
+        "RUN",
+        "STATE",
+    )
+)
+"""What the batch script tells this one, and is of no concern to trials and their records."""
 
 
 class Stop(BaseException):
@@ -78,23 +97,28 @@ def start(offer: cluster.Offer) -> None:
         own_address=own_address(head, is_head),
         head=head,
         is_head=is_head,
+        dashboard=os.environ.get("RAYBENCH_DASHBOARD") == "1",
         temp_dir=temp_dir,
         labels={cluster.JOB_LABEL: os.environ["RAYBENCH_JOB"], cluster.HOST_LABEL: host},
     )
-    os.environ |= {MARK: str(temp_dir), **cluster.ray_variables(temp_dir, ports)}
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    logs = Path(os.environ["RAYBENCH_LOGS"], "ray", host)
+    environment = os.environ | {MARK: str(temp_dir)} | cluster.ray_variables(temp_dir, ports)
+    for name in ONLY_HERE:
+        environment.pop(name, None)
+    for number in STOP_SIGNALS:
+        signal.signal(number, stop)
     try:
         temp_dir.mkdir(mode=0o700)
-        code = subprocess.Popen([sys.executable, __file__, "ray", *arguments]).wait()
+        ray = [sys.executable, __file__, "ray", *arguments]
+        code = subprocess.Popen(ray, env=environment).wait()
         raise ClusterError(f"Ray ended on {host} with exit code {code}")
     except Stop:
         say("stopping")
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         end_processes(str(temp_dir))
-        copy_logs(temp_dir, Path(os.environ["RAYBENCH_LOGS"], "ray", host))
+        copy_logs(temp_dir, logs)
         for record in temp_dir.glob("raybench-*.json"):
             # A trial whose results folder could not be written left it here, as it said.
             shutil.move(record, temp_dir.parent)

@@ -146,7 +146,8 @@ class Hosts:
     def stop(self) -> None:
         """End Ray on every host and wait until each has cleaned up."""
         if self.step.poll() is None:
-            self.step.terminate()
+            # srun passes this signal on; at SIGTERM it would kill the tasks by itself.
+            self.step.send_signal(signal.SIGUSR1)
             try:
                 self.step.wait(HOSTS_STOP_S)
             except subprocess.TimeoutExpired:
@@ -182,7 +183,14 @@ def start(arguments: argparse.Namespace, signals: Signals) -> int:
     host = os.environ["SLURMD_NODENAME"]
     head = f"{head_address(host)}:{ports['gcs']}"
     dashboard = f"http://127.0.0.1:{ports['dashboard']}"
-    hosts = Hosts(head, host, logs, state, RAYBENCH_HEAD_PORTS=json.dumps(ports))
+    hosts = Hosts(
+        head,
+        host,
+        logs,
+        state,
+        RAYBENCH_HEAD_PORTS=json.dumps(ports),
+        RAYBENCH_DASHBOARD="1" if arguments.hold else "0",
+    )
     try:
         hosts.wait_until_joined(signals)
         held = cluster.ClusterState(

@@ -344,6 +344,7 @@ def ray_start_arguments(
     own_address: str,
     head: str,
     is_head: bool,
+    dashboard: bool,
     temp_dir: Path,
     labels: Mapping[str, str],
 ) -> list[str]:
@@ -355,6 +356,7 @@ def ray_start_arguments(
         own_address: the host's IPv4 address.
         head: ``address:port`` of the cluster.
         is_head: whether this host is the head.
+        dashboard: whether the head takes jobs; a grid does without, and starts sooner.
         temp_dir: the host's private folder.
         labels: the Ray node's labels.
     """
@@ -370,7 +372,11 @@ def ray_start_arguments(
     for name in PORTS[2:-1]:
         arguments.append(f"--{name}-port={ports[name]}")
     if is_head:
-        arguments += ["--head", f"--port={head.rpartition(':')[2]}", "--include-dashboard=true"]
+        arguments += [
+            "--head",
+            f"--port={head.rpartition(':')[2]}",
+            f"--include-dashboard={dashboard}",
+        ]
         # There is nothing to scale; this leaves out a process and its port.
         arguments.append("--no-monitor")
         arguments += ["--dashboard-host=127.0.0.1", f"--dashboard-port={ports['dashboard']}"]

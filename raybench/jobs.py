@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import shlex
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -56,11 +57,14 @@ def connect(address: str | None) -> JobSubmissionClient:
     Raises:
         ClusterError: nothing answers there, or it does not let us in.
     """
-    from ray.job_submission import JobSubmissionClient  # noqa: PLC0415 - takes seconds
+    from ray.exceptions import RayError  # noqa: PLC0415 - takes seconds
+    from ray.job_submission import JobSubmissionClient  # noqa: PLC0415
 
+    # It tells its users how a websocket was closed.
+    logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)
     try:
         return JobSubmissionClient(address)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         raise ClusterError(
             f"cannot submit to {address or 'RAY_API_SERVER_ADDRESS'}: {error}",
             cure="copy the three lines that the log of the job that holds the cluster shows "

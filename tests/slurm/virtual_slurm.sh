@@ -16,6 +16,8 @@
 #   virtual_slurm.sh down
 set -euo pipefail
 STATE=${VIRTUAL_SLURM_STATE:-/run/virtual-slurm}
+# Not in /etc/slurm, which may be a real cluster's; clients need the same variable.
+export SLURM_CONF=$STATE/etc/slurm.conf
 NET=10.77.0
 BRIDGE=vslurm0
 CPUS=8  # for Slurm's accounts only: the hosts share the machine's processors
@@ -45,7 +47,7 @@ on_host() {  # name command...
 }
 
 up() {
-  mkdir -p "$STATE"/{log,state,spool} /etc/slurm /run/munge
+  mkdir -p "$STATE"/{log,state,spool,etc} /run/munge
   ip link add $BRIDGE type bridge && ip addr add $NET.1/24 dev $BRIDGE && ip link set $BRIDGE up
   local nodes="" gres="" names=() address=10 spec type gpus hosts
   for spec in "$@"; do
@@ -71,7 +73,7 @@ up() {
       names+=("$name:$address")
     done
   done
-  cat >/etc/slurm/slurm.conf <<C
+  cat >"$SLURM_CONF" <<C
 ClusterName=virtual
 SlurmctldHost=$(hostname)($NET.1)
 AuthType=auth/munge
@@ -94,12 +96,10 @@ MpiDefault=none
 JobRequeue=1
 SchedulerParameters=sched_interval=1,bf_interval=1,requeue_delay=1
 SlurmdParameters=config_overrides
-OverSubscribe=NO
 ${nodes}PartitionName=gpu Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
 C
-  sed -i '/^OverSubscribe=NO$/d' /etc/slurm/slurm.conf
-  printf '%s' "$gres" >/etc/slurm/gres.conf
-  echo "CgroupPlugin=cgroup/v1" >/etc/slurm/cgroup.conf
+  printf '%s' "$gres" >"$STATE/etc/gres.conf"
+  echo "CgroupPlugin=cgroup/v1" >"$STATE/etc/cgroup.conf"
   [ -f /etc/munge/munge.key ] || mungekey -c
   chown munge /run/munge /etc/munge/munge.key
   pgrep -x munged >/dev/null || runuser -u munge -- munged

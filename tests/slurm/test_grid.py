@@ -1,0 +1,113 @@
+"""Grids on Slurm: complete, failed, cut short, and with hosts that do not come."""
+
+import json
+import re
+
+from virtual_slurm import Slurm, records
+
+ALL = ["k80-1", "p100-1", "p100-2"]
+
+
+def test_two_gpu_types_in_one_allocation(slurm: Slurm) -> None:
+    job = slurm.submit("start_ray.sbatch", "tiny.yaml", options=["--nodes=3", "--gpus-per-node=1"])
+    assert job.wait_for_end() == "COMPLETED"
+
+    results = job.folder / "results"
+    found = records(results)
+    assert len(found) == 2
+    for record in found:
+        assert record["status"] == "completed"
+        assert record["environment"]["hostname"].startswith(record["spec"]["hardware"].lower())
+        assert record["hardware"]["verified"] is False
+        assert record["environment"]["slurm"]["job_id"] == job.number
+    tables = (results / "tiny" / "tables.txt").read_text()
+    assert "ResNet-18" in tables
+    assert "simulated" in tables
+    assert tables in job.log
+    assert re.search(r"3 hosts joined \d+\.\d s after the batch script began", job.log)
+    logs = results / "tiny" / f"slurm-{job.number}"
+    assert (logs / "driver.log").read_text()
+    for host in ALL:
+        assert "stopped" in (logs / "hosts" / f"{host}.log").read_text()
+        assert list((logs / "ray" / host).glob("raylet*"))
+    slurm.assert_nothing_left(job, ALL)
+
+
+def test_heterogeneous_job(slurm: Slurm) -> None:
+    job = slurm.submit("start_ray_mixed.sbatch", "tiny.yaml", "-s", "name=mixed")
+    assert job.wait_for_end() == "COMPLETED"
+    hosts = {
+        record["spec"]["hardware"]: record["environment"]["hostname"]
+        for record in records(job.folder / "results")
+    }
+    assert hosts["K80"] == "k80-1"
+    assert hosts["P100"].startswith("p100-")
+    slurm.assert_nothing_left(job, ALL)
+
+
+def test_failed_trial(slurm: Slurm) -> None:
+    job = slurm.submit(
+        "start_ray.sbatch",
+        "tiny.yaml",
+        *("-s", "hardware=K80", "-s", "learning_rate=[0.01, 1.0e+30]"),
+        options=["--gpus-per-node=k80:1"],
+    )
+    assert job.wait_for_end() == "FAILED"
+    found = records(job.folder / "results")
+    assert sorted(record["status"] for record in found) == ["completed", "failed"]
+    assert "ResNet-18" in (job.folder / "results" / "tiny" / "tables.txt").read_text()
+    slurm.assert_nothing_left(job, ALL)
+
+
+def test_host_that_never_starts(slurm: Slurm) -> None:
+    hanging = slurm.shared / "hanging.sh"
+    hanging.write_text("echo 'mounting the file system of the K80s'; sleep 1000\n")
+    job = slurm.submit(
+        "start_ray.sbatch",
+        "tiny.yaml",
+        options=["--nodes=2", "--nodelist=k80-1,p100-1", "--gpus-per-node=1"],
+        RAYBENCH_ENVIRONMENT_K80=str(hanging),
+        RAYBENCH_START_TIMEOUT_S="20",
+    )
+    assert job.wait_for_end(90) == "FAILED"
+    assert "raybench: k80-1 did not join within 20 s" in job.log
+    assert "mounting the file system of the K80s" in job.log
+    assert records(job.folder / "results") == []
+    slurm.assert_nothing_left(job, ALL)
+
+
+def test_host_that_cannot_start(slurm: Slurm) -> None:
+    job = slurm.submit(
+        "start_ray.sbatch",
+        "tiny.yaml",
+        options=["--nodes=2", "--nodelist=k80-1,p100-1", "--gpus-per-node=1"],
+        RAYBENCH_ENVIRONMENT_K80="/nowhere",
+    )
+    assert job.wait_for_end(60) == "FAILED"
+    assert "raybench: k80-1 did not start Ray" in job.log
+    assert "no environment at /nowhere" in job.log
+    slurm.assert_nothing_left(job, ALL)
+
+
+def test_wrong_spec_starts_nothing(slurm: Slurm) -> None:
+    job = slurm.submit("start_ray.sbatch", "tiny.yaml", "-s", "batchsize=3")
+    assert job.wait_for_end(60) == "FAILED"
+    assert "did you mean 'batch_size'?" in job.log
+    assert not (job.folder / "results").exists()
+
+
+def test_cancel(slurm: Slurm) -> None:
+    job = slurm.submit(
+        "start_ray.sbatch",
+        "tiny.yaml",
+        *("-s", "repeats=50"),
+        options=["--nodes=2", "--nodelist=k80-1,p100-1", "--gpus-per-node=1"],
+    )
+    folder = job.folder / "results" / "tiny" / "records"
+    job.wait_for("the first record", lambda: list(folder.glob("*.json")), 180)
+    job.cancel()
+    assert job.wait_for_end(60) == "CANCELLED"
+    slurm.assert_nothing_left(job, ALL)
+    statuses = [json.loads(path.read_text())["status"] for path in folder.glob("*.json")]
+    assert "completed" in statuses
+    assert len(statuses) < 100
