@@ -1,4 +1,4 @@
-"""What all tests share: small models that a trial's process can import, and folders of their own."""
+"""What all tests share: small models that a trial can import, and folders of their own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 HERE = Path(__file__).parent
@@ -17,6 +18,10 @@ sys.path.insert(0, str(HERE))
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
+
+# No test depends on how fast the machine is.
+hypothesis.settings.register_profile("raybench", deadline=None)
+hypothesis.settings.load_profile("raybench")
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from raybench.analysis import notes, sentences
+from raybench.analysis.frame import MOST
 from raybench.analysis.groups import Configuration, Key, configurations, mismatches
 from raybench.analysis.statistics import Line, Ratio, line_through, ratio_of_means
 from raybench.analysis.tables import Options, check_baseline
@@ -172,15 +173,17 @@ class _Samples:
         self.models_of: dict[tuple[str, str], int] = {}
 
     def values(self, name: str, key: Key) -> list[float]:
-        """Return a figure of each repeat, if every one has it."""
+        """Return a figure of each repeat, if every one has a plausible one."""
         found = [self.columns[name][i] for i in self.group.completed[key]]
-        return found if all(0 <= value < math.inf for value in found) else []
+        return found if all(0 <= value < MOST for value in found) else []
 
     def step_ms(self, name: str, key: Key) -> list[float]:
         """Turn each repeat's images/s into milliseconds of a full batch."""
         batch = self.values("batch_size", key)
         rates = self.values(name, key)
-        return [1000 * b / rate for b, rate in zip(batch, rates) if rate > 0]  # noqa: B905
+        if not rates or min(rates) < 1 / MOST:
+            return []
+        return [1000 * size / rate for size, rate in zip(batch, rates, strict=True)]
 
     def parts(self, key: Key) -> Parts:
         """Return where a cell's step goes."""
@@ -237,7 +240,7 @@ class _Samples:
         for key in measured:
             flops = self.values("flops_per_image", key)
             rates = self.values("images_per_s", key)
-            if not flops or not rates or not all((*flops, *rates)):
+            if not flops or not rates or min(*flops, *rates) < 1 / MOST:
                 continue
             self.flops[key.model] = flops[0]
             where = (key.dataset, key.hardware)

@@ -140,7 +140,7 @@ class Configuration:
         names = [*MISMATCHABLE]
         first = {key: rows[0] for key, rows in self.completed.items() if rows}
         taken = self.frame[names].iloc[list(first.values())]
-        columns = {name: [_plain(value) for value in taken[name]] for name in names}
+        columns = {name: [plain(value) for value in taken[name]] for name in names}
         return {key: {name: columns[name][i] for name in names} for i, key in enumerate(first)}
 
 
@@ -160,12 +160,7 @@ def configurations(frame: pd.DataFrame, allow: Collection[str] = ()) -> list[Con
     Raises:
         SpecError: a field of ``allow`` is unknown.
     """
-    for name in allow:
-        if name not in MISMATCHABLE:
-            raise SpecError(
-                f"unknown field {name!r}. {nearest(name, MISMATCHABLE)}".rstrip(),
-                allowed=", ".join(MISMATCHABLE),
-            )
+    check_fields(allow)
     if "device" not in allow:
         frame = frame.assign(hardware=_distinct_hardware(frame))
     varying = _varying(frame, allow)
@@ -174,19 +169,36 @@ def configurations(frame: pd.DataFrame, allow: Collection[str] = ()) -> list[Con
     positions: dict[tuple[Any, ...], list[int]] = {}
     for position, values in enumerate(zip(*varying.values(), strict=True)):
         positions.setdefault(values, []).append(position)
+    whole = [values for values in positions if None not in values]
+    # A trial that failed has no environment: it belongs wherever it does not contradict.
+    stray = [v for v in positions if None in v and not any(_agree(v, other) for other in whole)]
     found = []
-    for values in sorted((v for v in positions if None not in v), key=_sort_key):
-        # A trial that failed has no environment: it belongs wherever it does not contradict.
+    for values in sorted([*whole, *stray], key=_sort_key):
         fitting = [
             position
             for others, holders in positions.items()
             if others == values or (None in others and _agree(others, values))
             for position in holders
         ]
-        name = ", ".join(f"{field} {value}" for field, value in zip(varying, values, strict=True))
+        known = {f: v for f, v in zip(varying, values, strict=True) if v is not None}
+        name = ", ".join(f"{field} {value}" for field, value in known.items())
         rows = frame.iloc[sorted(fitting)].reset_index(drop=True)
         found.append(Configuration(name=name, frame=rows))
     return found
+
+
+def check_fields(allow: Collection[str]) -> None:
+    """Refuse a field that ``--allow-mismatch`` does not take.
+
+    Raises:
+        SpecError: with the nearest.
+    """
+    for name in allow:
+        if name not in MISMATCHABLE:
+            raise SpecError(
+                f"unknown field {name!r}. {nearest(name, MISMATCHABLE)}".rstrip(),
+                allowed=", ".join(MISMATCHABLE),
+            )
 
 
 def _agree(others: tuple[Any, ...], values: tuple[Any, ...]) -> bool:
@@ -211,12 +223,12 @@ def mismatches(
             continue  # GPUs of different labels are different devices
         if name in _GPU_ONLY and any(on_cpu) and None in values:
             continue
-        for field, ours, theirs in _differences(name, *values):
+        for field, ours, theirs in differences(name, *values):
             found.append(f"{field}: {ours} ({key.hardware}), {theirs} ({other.hardware})")
     return found
 
 
-def _differences(name: str, ours: Any, theirs: Any) -> list[tuple[str, Any, Any]]:
+def differences(name: str, ours: Any, theirs: Any) -> list[tuple[str, Any, Any]]:
     """Name the switches in which flags and variables differ."""
     if name not in ("flags", "variables") or None in (ours, theirs):
         return [(name, _shown(ours), _shown(theirs))]
@@ -232,15 +244,18 @@ def _shown(value: Any) -> str:
     return "unknown" if value is None else str(value)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a cell of the frame as Python sees it: None for unknown, whole numbers as such."""
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return None
     return value.item() if hasattr(value, "item") else value
 
 
-def _sort_key(values: tuple[Any, ...]) -> list[tuple[bool, Any]]:
-    return [(isinstance(value, str), value) for value in values]
+def _sort_key(values: tuple[Any, ...]) -> list[tuple[str, Any]]:
+    return [
+        ("", 0) if value is None else ("text" if isinstance(value, str) else "number", value)
+        for value in values
+    ]
 
 
 def _varying(frame: pd.DataFrame, allow: Collection[str]) -> dict[str, list[Any]]:
@@ -254,7 +269,7 @@ def _varying(frame: pd.DataFrame, allow: Collection[str]) -> dict[str, list[Any]
         in_spec = name in TrialSpec.model_fields
         if name in (*Key._fields, *allow) or frame[name].nunique(dropna=not in_spec) < 2:
             continue
-        values = [_plain(value) for value in frame[name]]
+        values = [plain(value) for value in frame[name]]
         if in_spec:
             values = ["none" if value is None else value for value in values]
         column = pd.Series(values, index=frame.index, dtype="object")

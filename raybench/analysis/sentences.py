@@ -16,11 +16,12 @@ NOTABLE = 0.05
 """Parts of a step, and differences between speedups, below are not worth a sentence of cause."""
 
 
-def shown(ratio: Ratio) -> str:
+def shown(ratio: Ratio, decimals: int = 2) -> str:
     """Return ``2.61 [2.55, 2.67]``, or ``2.61`` for a single run."""
     if ratio.interval is None:
-        return f"{ratio.value:.2f}"
-    return f"{ratio.value:.2f} [{ratio.interval[0]:.2f}, {ratio.interval[1]:.2f}]"
+        return f"{ratio.value:.{decimals}f}"
+    low, high = ratio.interval
+    return f"{ratio.value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
 
 
 def of_gains(

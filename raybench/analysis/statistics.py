@@ -210,6 +210,17 @@ def verdicts(ratios: Sequence[Ratio]) -> list[Verdict | None]:
     return found
 
 
+def below(ratio: Ratio, limit: float) -> float | None:
+    """Return the one-sided p-value of the hypothesis that a ratio is not below a limit.
+
+    None without an interval.
+    """
+    error, degrees = ratio.standard_error, ratio.degrees_of_freedom
+    if error is None or degrees is None:
+        return None
+    return _t_below(math.log(ratio.value / limit) / error, degrees)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values adjusted for their number by Holm's step-down procedure."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
@@ -237,6 +248,10 @@ def _t_quantile(degrees: float) -> float:
 
 
 def _t_two_sided(t: float, degrees: float) -> float:
-    from scipy.special import stdtr  # noqa: PLC0415
+    return 2 * _t_below(-abs(t), degrees)
 
-    return 2 * float(stdtr(degrees, -abs(t)))
+
+def _t_below(t: float, degrees: float) -> float:
+    from scipy.special import stdtr  # noqa: PLC0415 - single runs need no scipy
+
+    return float(stdtr(degrees, t))

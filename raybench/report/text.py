@@ -13,6 +13,7 @@ from typing import Any
 
 import tabulate
 
+from raybench.analysis.compare import Comparison
 from raybench.analysis.explain import Explanation, Gain, Parts
 from raybench.analysis.groups import Key, dataset_title
 from raybench.analysis.sentences import shown
@@ -247,7 +248,8 @@ def render_rows(
         tablefmt=tablefmt,
         disable_numparse=True,
     )
-    return "\n".join([heading, "", body, "", *(f"  {note}" for note in notes)])
+    below = ["", *(f"  {note}" for note in notes)] if notes else []
+    return "\n".join([heading, "", body, *below])
 
 
 def render_explanation(explanation: Explanation) -> str:
@@ -349,6 +351,66 @@ def explanation_document(explanation: Explanation) -> dict[str, Any]:
         "sentences": {about: list(said) for about, said in explanation.sentences.items()},
         "notes": list(explanation.notes),
     }
+
+
+def render_comparison(comparison: Comparison) -> str:
+    """Render what differs between two result sets, then each cell's change."""
+    blocks = []
+    if comparison.differences:
+        rows = [
+            {"differs": d.field, "A": _few(d.a), "B": _few(d.b)} for d in comparison.differences
+        ]
+        blocks.append(render_rows("Software and hardware", rows, "github"))
+    else:
+        blocks.append("Software and hardware: no difference on record")
+    cells = [
+        {
+            **_names(change.key),
+            "configuration": change.configuration,
+            "n": str(change.ratio.n),
+            "B over A": shown(change.ratio, 3),
+            "B is": change.verdict or "of single runs: no verdict",
+            "": "TOO SLOW" if change.too_slow else "",
+        }
+        for change in comparison.changes
+        if change.ratio
+    ]
+    blank = [name for name in ("configuration", "") if not any(row[name] for row in cells)]
+    rows = [{k: v for k, v in row.items() if k not in blank} for row in cells]
+    problems = [f"{c.title}: {c.problem}" for c in comparison.changes if not c.ratio]
+    notes = (
+        "mean running time of A over that of B; [ ]: 95 % interval on the log scale (Welch)",
+        f"verdicts at 5 % with Holm's correction for {len(cells)} cells",
+        *(f"not compared: {problem}" for problem in problems),
+    )
+    blocks.append(render_rows("Speed of B over A", rows, "github", notes))
+    return "\n\n".join(blocks)
+
+
+def _few(values: Sequence[str]) -> str:
+    more = f" and {len(values) - 3} more" if len(values) > 3 else ""
+    return ", ".join(values[:3]) + more
+
+
+def comparison_document(comparison: Comparison) -> dict[str, Any]:
+    """Return a comparison for programs, unrounded."""
+    cells = []
+    for change in comparison.changes:
+        ratio = change.ratio
+        low, high = (ratio.interval if ratio else None) or (None, None)
+        figures = {"ratio": ratio.value if ratio else None, "low": low, "high": high}
+        cells.append(
+            {
+                **change.key._asdict(),
+                "configuration": change.configuration,
+                **_finite(figures),
+                "n": ratio.n if ratio else 0,
+                "verdict": change.verdict,
+                "too_slow": change.too_slow,
+                "problem": change.problem,
+            }
+        )
+    return {"differences": [asdict(d) for d in comparison.differences], "cells": cells}
 
 
 def render_beside(

@@ -1,0 +1,220 @@
+"""Two result sets of the same measurements, cell by cell: what changed, and is it more than noise?
+
+Cells of both sides are matched by every field of their specs but repeat and seed. Software and
+hardware may differ, which is what one compares for; they are listed. The data may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from raybench.analysis.groups import (
+    MISMATCHABLE,
+    Configuration,
+    Key,
+    configurations,
+    dataset_title,
+    plain,
+)
+from raybench.analysis.statistics import CONFIDENCE, Ratio, below, holm, ratio_of_means, verdicts
+from raybench.catalog.models import model_title
+from raybench.errors import ResultsError
+from raybench.spec import NOT_IDENTITY, TrialSpec
+
+SPEC = tuple(
+    name
+    for name in TrialSpec.model_fields
+    if name not in (*Key._fields, *NOT_IDENTITY, "verify_hardware")
+)
+
+LISTED = (
+    *(name for name in MISMATCHABLE if name not in (*SPEC, "dataset_fingerprint")),
+    *("driver", "python", "cpu", "hostname"),
+)
+"""Fields whose differences between the sides are listed; what cells match by is none of them."""
+
+Identity = tuple[Key, tuple[Any, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A field that the sides do not agree in, with the values of each."""
+
+    field: str
+    a: tuple[str, ...]
+    b: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What became of one cell from A to B.
+
+    Attributes:
+        key: model, dataset and hardware.
+        configuration: what sets it apart from other cells of that key, or "".
+        problem: why it was not compared, or "".
+        ratio: mean time of A over that of B: above 1, B is the faster.
+        verdict: on B at 95 %, corrected for the number of cells; None for single runs.
+        too_slow: B is significantly slower than the limit.
+    """
+
+    key: Key
+    configuration: str
+    problem: str = ""
+    ratio: Ratio | None = None
+    verdict: str | None = None
+    too_slow: bool = False
+
+    @property
+    def title(self) -> str:
+        """``ResNet-18 · MNIST · P100``, with the configuration where there are several."""
+        names = [model_title(self.key.model), dataset_title(self.key.dataset), self.key.hardware]
+        return " · ".join([*names, *([self.configuration] if self.configuration else [])])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two result sets, compared."""
+
+    differences: tuple[Difference, ...]
+    changes: tuple[Change, ...]
+
+    @property
+    def too_slow(self) -> list[Change]:
+        """The cells that are significantly slower than the limit."""
+        return [change for change in self.changes if change.too_slow]
+
+
+def compare(
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    *,
+    fail_below: float | None = None,
+    allow_mismatch: Collection[str] = (),
+) -> Comparison:
+    """Compare the running times of two frames of ``raybench.analysis.frame``.
+
+    Args:
+        a: before.
+        b: after.
+        fail_below: limit of the ratio, such as 0.95. A cell is too slow if its ratio is below the
+            limit by a one-sided test at 5 %, corrected for the number of cells by Holm.
+        allow_mismatch: fields that may differ among the repeats of a cell, and
+            ``dataset_fingerprint`` between the sides.
+
+    Raises:
+        SpecError: a field of ``allow_mismatch`` is unknown.
+        ResultsError: no cell was measured on both sides.
+    """
+    sides = [_cells(side, allow_mismatch) for side in (a, b)]
+    names = _configuration_names({*sides[0], *sides[1]})
+    changes = [
+        _change(identity, name, [side.get(identity, []) for side in sides], allow_mismatch)
+        for identity, name in names.items()
+    ]
+    if not any(change.ratio for change in changes):
+        raise _nothing_compared(changes)
+    return Comparison(
+        differences=tuple(_differences(a, b)), changes=tuple(_judged(changes, fail_below))
+    )
+
+
+def _cells(
+    frame: pd.DataFrame, allow: Collection[str]
+) -> dict[Identity, list[tuple[Configuration, Key]]]:
+    """Find each cell's configurations; several, if its trials are of different identity."""
+    found: dict[Identity, list[tuple[Configuration, Key]]] = {}
+    for group in configurations(frame, allow):
+        columns = {name: group.frame[name].tolist() for name in SPEC}
+        for key, rows in group.positions.items():
+            label = key._replace(hardware=key.hardware.partition(" ")[0])
+            spec = tuple(plain(columns[name][rows[0]]) for name in SPEC)
+            found.setdefault((label, spec), []).append((group, key))
+    for identity, several in found.items():
+        measured = [(group, key) for group, key in several if group.completed[key]]
+        found[identity] = measured or several[:1]
+    return found
+
+
+def _configuration_names(identities: Collection[Identity]) -> dict[Identity, str]:
+    """Name what sets cells of one model, dataset and hardware apart, in the order of the keys."""
+    specs: dict[Key, list[tuple[Any, ...]]] = {}
+    for key, spec in sorted(identities, key=str):
+        specs.setdefault(key, []).append(spec)
+    names = {}
+    for key, several in specs.items():
+        varying = [i for i in range(len(SPEC)) if len({spec[i] for spec in several}) > 1]
+        for spec in several:
+            named = (f"{SPEC[i]} {'none' if spec[i] is None else spec[i]}" for i in varying)
+            names[key, spec] = ", ".join(named)
+    return names
+
+
+def _change(
+    identity: Identity,
+    name: str,
+    sides: Sequence[Sequence[tuple[Configuration, Key]]],
+    allow: Collection[str],
+) -> Change:
+    unjudged = Change(key=identity[0], configuration=name)
+    times, fingerprints = [], []
+    for side, cells in zip("AB", sides, strict=True):
+        if not cells:
+            return replace(unjudged, problem=f"not in {side}")
+        if len(cells) > 1:
+            several = "; ".join(group.name or key.hardware for group, key in cells)
+            return replace(unjudged, problem=f"{side} holds unlike trials: {several}")
+        ((group, key),) = cells
+        if not group.completed[key]:
+            return replace(unjudged, problem=f"{group.state(key)} in {side}")
+        column = group.frame["running_time_s"].tolist()
+        times.append([column[i] for i in group.completed[key]])
+        fingerprints.append(group.identities[key]["dataset_fingerprint"])
+    if fingerprints[0] != fingerprints[1] and "dataset_fingerprint" not in allow:
+        return replace(
+            unjudged,
+            problem="the data differ (--allow-mismatch dataset_fingerprint is the way past)",
+        )
+    return replace(unjudged, ratio=ratio_of_means(*times))
+
+
+def _judged(changes: Sequence[Change], fail_below: float | None) -> list[Change]:
+    ratios = {i: change.ratio for i, change in enumerate(changes) if change.ratio}
+    found = dict(zip(ratios, verdicts(list(ratios.values())), strict=True))
+    slow = _too_slow(ratios, fail_below) if fail_below is not None else set()
+    return [
+        replace(change, verdict=found.get(i), too_slow=i in slow)
+        for i, change in enumerate(changes)
+    ]
+
+
+def _too_slow(ratios: Mapping[int, Ratio], limit: float) -> set[int]:
+    p_values = {i: below(ratio, limit) for i, ratio in ratios.items()}
+    judged = {i: p for i, p in p_values.items() if p is not None}
+    adjusted = zip(judged, holm(list(judged.values())), strict=True)
+    return {i for i, p in adjusted if p < 1 - CONFIDENCE}
+
+
+def _differences(a: pd.DataFrame, b: pd.DataFrame) -> list[Difference]:
+    found = []
+    for name in LISTED:
+        values = [
+            tuple(sorted({str(plain(v)) for v in side.loc[side["status"] == "completed", name]}))
+            for side in (a, b)
+        ]
+        if values[0] != values[1]:
+            found.append(Difference(field=name, a=values[0], b=values[1]))
+    return found
+
+
+def _nothing_compared(changes: Sequence[Change]) -> ResultsError:
+    shown = "".join(f"\n{change.title}: {change.problem}" for change in changes[:8])
+    more = f"\n… and {len(changes) - 8} more" if len(changes) > 8 else ""
+    return ResultsError(
+        f"nothing was measured on both sides{shown}{more}",
+        cure="compare results of the same grid",
+    )
