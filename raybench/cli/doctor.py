@@ -75,6 +75,7 @@ def all_checks(data: Path | None, results: Path | None) -> Iterator[Check]:
     yield _raybench()
     yield _processors()
     yield _shared_memory()
+    yield from _variables()
     yield _slurm()
     yield from _datasets(data)
     yield from _folders(results)
@@ -119,6 +120,13 @@ def _shared_memory() -> Check:
         cure = "give the container more, such as --shm-size=2g: dataloader workers and Ray use it"
         return Check("shared memory", "warn", f"{_size(size)} in {SHARED_MEMORY}", cure)
     return Check("shared memory", "ok", f"{_size(size)} in {SHARED_MEMORY}")
+
+
+def _variables() -> Iterator[Check]:
+    from raybench.measure.environment import distorting_variables
+
+    for sentence in distorting_variables():
+        yield Check("variables", "warn", sentence, f"unset {sentence.partition('=')[0]}")
 
 
 def _slurm() -> Check:

@@ -24,12 +24,20 @@ from raybench.record import EnvironmentFacts
 
 VARIABLES = re.compile(
     r"(OMP|GOMP|KMP|MKL|OPENBLAS|ONEDNN|DNNL|CUDA|CUDNN|CUBLAS|NVIDIA|NCCL|TORCH|TORCHINDUCTOR"
-    r"|TRITON|PYTORCH|RAYBENCH)_\w+|MALLOC_\w+|LD_PRELOAD|PYTHONHASHSEED|PYTHONMALLOC"
+    r"|TRITON|PYTORCH|RAYBENCH|MALLOC)_\w+|LD_PRELOAD|PYTHON(HASHSEED|MALLOC|DEVMODE)"
 )
 """Names of environment variables that change speed or results."""
 
 SECRET = re.compile(r"TOKEN|KEY|PASSW|SECRET|CREDENTIAL|AUTH", re.IGNORECASE)
 """Names that are never recorded, whatever they begin with."""
+
+DISTORTING = {
+    "CUDA_LAUNCH_BLOCKING": "each kernel waits for the end of the one before",
+    "NVIDIA_TF32_OVERRIDE": "overrules the precision that the spec asks for",
+    "PYTORCH_NO_CUDA_MEMORY_CACHING": "each tensor is allocated from the driver anew",
+    "PYTHONDEVMODE": "Python checks itself as it runs",
+}
+"""Variables under which a trial does not measure what its spec says, and why."""
 
 SLURM_VARIABLES = (
     "JOB_ID",
@@ -91,6 +99,17 @@ def speed_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         for name, value in sorted(environ.items())
         if VARIABLES.fullmatch(name) and not SECRET.search(name)
     }
+
+
+def distorting_variables(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return a sentence for each variable that is set and keeps a trial from measuring truly."""
+    given = {name: environ.get(name, "") for name in DISTORTING}
+    # TF32 is overruled by 0 as by 1; the others are off at 0.
+    return [
+        f"{name}={value} is set: {DISTORTING[name]}"
+        for name, value in given.items()
+        if value and (value != "0" or name == "NVIDIA_TF32_OVERRIDE")
+    ]
 
 
 def torch_flags() -> dict[str, JsonValue]:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from raybench.cli import application
 from raybench.cli import doctor as module
 from raybench.cli.doctor import Check, judge_gpus
+from raybench.measure.environment import DISTORTING
 from raybench.measure.gpus import visible_gpus
 from raybench.measure.kernels import GpuCheck
 
@@ -130,6 +131,17 @@ def test_slurm_may_be_absent_or_in_part(
     check = module._slurm()
     assert check.status == status
     assert found in check.found
+
+
+def test_variables_that_falsify_a_measurement_are_a_warning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in DISTORTING:
+        monkeypatch.delenv(name, raising=False)
+    assert list(module._variables()) == []
+    monkeypatch.setenv("CUDA_LAUNCH_BLOCKING", "1")
+    (check,) = module._variables()
+    assert (check.status, check.cure) == ("warn", "unset CUDA_LAUNCH_BLOCKING")
 
 
 def test_the_whole_of_it_on_this_machine(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from raybench.measure.environment import (
     checkout_commit,
     cudnn_version,
     describe_environment,
+    distorting_variables,
     driver_version,
     speed_variables,
     torch_flags,
@@ -112,6 +113,15 @@ def test_variables_that_change_speed_are_kept_and_secrets_never() -> None:
         "OMP_NUM_THREADS": "4",
         "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
     }
+
+
+def test_variables_that_falsify_a_measurement_are_named() -> None:
+    assert distorting_variables({"CUDA_LAUNCH_BLOCKING": "0", "OMP_NUM_THREADS": "1"}) == []
+    blocking, tf32 = distorting_variables(
+        {"CUDA_LAUNCH_BLOCKING": "1", "NVIDIA_TF32_OVERRIDE": "0", "PYTHONDEVMODE": ""}
+    )
+    assert blocking.startswith("CUDA_LAUNCH_BLOCKING=1 is set: each kernel waits")
+    assert tf32.startswith("NVIDIA_TF32_OVERRIDE=0 is set: overrules the precision")
 
 
 @given(

@@ -85,6 +85,7 @@ def test_without_a_name_there_is_no_figure() -> None:
 # architecture whitepapers and board specifications, independent of the peaks in the table.
 BOARDS = [
     ("Tesla K20Xm", 2688, 732, 384, 5.2),
+    ("Tesla K20m", 2496, 706, 320, 5.2),
     ("Tesla K40m", 2880, 875, 384, 6.0),
     ("Tesla K80", 2496, 875, 384, 5.0),
     ("GeForce GTX 980 Ti", 2816, 1075, 384, 7.0),
