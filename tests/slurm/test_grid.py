@@ -61,17 +61,17 @@ def test_failed_trial(slurm: Slurm) -> None:
 
 def test_host_that_never_starts(slurm: Slurm) -> None:
     hanging = slurm.shared / "hanging.sh"
-    hanging.write_text("echo 'mounting the file system of the K80s'; sleep 1000\n")
+    hanging.write_text("echo 'mounting the file system of the P100s'; sleep 1000\n")
     job = slurm.submit(
         "start_ray.sbatch",
         "tiny.yaml",
         options=["--nodes=2", "--nodelist=k80-1,p100-1", "--gpus-per-node=1"],
-        RAYBENCH_ENVIRONMENT_K80=str(hanging),
+        RAYBENCH_ENVIRONMENT_P100=str(hanging),
         RAYBENCH_START_TIMEOUT_S="20",
     )
     assert job.wait_for_end(90) == "FAILED"
-    assert "raybench: k80-1 did not join within 20 s" in job.log
-    assert "mounting the file system of the K80s" in job.log
+    assert "raybench: p100-1 did not join within 20 s" in job.log
+    assert "mounting the file system of the P100s" in job.log
     assert records(job.folder / "results") == []
     slurm.assert_nothing_left(job, ALL)
 
