@@ -16,10 +16,10 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from raybench.catalog.datasets import canonical_dataset
+from raybench.catalog.datasets import canonical_dataset, check_limits
 from raybench.catalog.hardware import GPUS, canonical_label, cpu_threads
 from raybench.catalog.models import canonical_model, model_row
-from raybench.errors import SpecError, nearest
+from raybench.errors import DataError, SpecError, nearest
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 MemoryFormat = Literal["contiguous", "channels_last"]
@@ -124,6 +124,7 @@ class TrialSpec(BaseModel):
     def _possible(self) -> TrialSpec:
         self._check_model()
         self._check_hardware()
+        check_limits(self.dataset, train_limit=self.train_limit, eval_limit=self.eval_limit)
         if self.input_pipeline == "device" and self.num_workers:
             raise SpecError(
                 f"num_workers is {self.num_workers}, but input_pipeline 'device' has no workers",
@@ -278,6 +279,8 @@ def trial_spec(fields: Mapping[str, Any]) -> TrialSpec:
         return TrialSpec(**fields)
     except ValidationError as error:
         raise _spec_error(error) from None
+    except DataError as error:
+        raise SpecError(error.what, allowed=error.allowed, cure=error.cure) from None
 
 
 def grid_spec(content: Mapping[str, Any], where: str = "the grid") -> GridSpec:

@@ -5,6 +5,7 @@ Plain PyTorch; nothing here knows of Ray. What goes wrong in a trial becomes its
 
 from __future__ import annotations
 
+import itertools
 import time
 import traceback
 from collections.abc import Callable, Iterator, MutableSequence
@@ -237,42 +238,36 @@ class _Trial:
         trainer, steps = self.trainer, self.spec.warmup_steps
         trainer.model.train()
         batches = self._batches(self.train_input, epoch=0)
-        images, labels = next(batches)
+        full = self._kept(next(batches))
         with StepAudit() as audit:
-            trainer.eager_step(images, labels)
-        self._describe_model(audit, len(images))
-        trainer.accelerate(images, labels)
-        for index, (images, labels) in enumerate(self._repeated(batches, images, labels)):
-            if index == steps:
-                break
-            trainer.step(images, labels)
-        self._warm_up_last_batch(self.train_input, images, labels, trainer.step)
+            trainer.eager_step(*full)
+        self._describe_model(audit, len(full[0]))
+        trainer.accelerate(*full)
+        for batch in itertools.islice(itertools.chain(batches, itertools.repeat(full)), steps):
+            trainer.step(*batch)
+        self._warm_up_last_batch(self.train_input, full, trainer.step)
         trainer.model.eval()
-        images, labels = next(self._batches(self.eval_input, epoch=0))
-        trainer.evaluate(images, labels)
-        self._warm_up_last_batch(self.eval_input, images, labels, trainer.evaluate)
+        full = self._kept(next(self._batches(self.eval_input, epoch=0)))
+        trainer.evaluate(*full)
+        self._warm_up_last_batch(self.eval_input, full, trainer.evaluate)
         trainer.reset()
 
     @staticmethod
-    def _repeated(
-        batches: Iterator[tuple[Tensor, Tensor]], images: Tensor, labels: Tensor
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the rest of the batches, or the first one again where there is no other."""
-        yield from batches
-        while True:
-            yield images, labels
+    def _kept(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Copy a batch: its pipeline may use the buffers again."""
+        return batch[0].clone(), batch[1].clone()
 
     def _warm_up_last_batch(
         self,
         pipeline: InputPipeline | None,
-        images: Tensor,
-        labels: Tensor,
+        full: tuple[Tensor, Tensor],
         step: Callable[[Tensor, Tensor], object],
     ) -> None:
+        """Run the smaller batch that an epoch may end with: its shapes are new to libraries."""
         assert pipeline is not None
         rest = pipeline.images % self.spec.batch_size
-        if 0 < rest < len(images):
-            step(images[:rest], labels[:rest])
+        if 0 < rest < len(full[0]):
+            step(full[0][:rest], full[1][:rest])
 
     def _describe_model(self, audit: StepAudit, batch_size: int) -> None:
         flops = None if audit.flops is None else audit.flops / batch_size
@@ -449,7 +444,7 @@ class _Trial:
         clock = PhaseClock(self.timeline)
         raws = pipeline.batches(self.spec.epochs + 1)
         raw = next(raws)  # starting the pipeline is no step's wait
-        images, labels = first = pipeline.preprocess(pipeline.transfer(raw))
+        first = self._kept(pipeline.preprocess(pipeline.transfer(raw)))
         started = time.perf_counter()
         for count in range(min(LOOK_STEPS[1], pipeline.steps - 1)):
             if count >= LOOK_STEPS[0] and time.perf_counter() - started > LOOK_S:

@@ -10,9 +10,6 @@ import hypothesis
 import pytest
 
 HERE = Path(__file__).parent
-REAL_DATA = Path(os.environ.get("RAYBENCH_TEST_DATA", HERE.parents[1] / "shared" / "data"))
-"""Real MNIST and CIFAR-10 in torchvision's layout; tests that want them skip where absent."""
-
 # Processes that the tests start import the small models by name, as a user's own model would be.
 sys.path.insert(0, str(HERE))
 os.environ["PYTHONPATH"] = os.pathsep.join(

@@ -71,13 +71,13 @@ def _lacks(due: Sequence[TrialSpec], hosts: Sequence[Mapping[str, float]], where
 def _known_times(due: Sequence[TrialSpec], folder: Experiment) -> dict[str, float]:
     """Estimate running times from complete records of the same work, differing in its amount."""
     from raybench.cli.progress import total_images
-    from raybench.record import TrialRecord
-    from raybench.store import scan
+    from raybench.store import Unreadable, scan
 
     seconds_per_image: dict[str, float] = {}
     if due and (folder.folder / "records").is_dir():
-        for record in scan([folder.folder]):
-            if isinstance(record, TrialRecord) and record.running_time_s is not None:
+        for found in scan([folder.folder]):
+            record = None if isinstance(found, Unreadable) else found[1]
+            if record is not None and record.running_time_s is not None:
                 images = total_images(record.spec)
                 seconds_per_image[_work(record.spec)] = record.running_time_s / images
     return {

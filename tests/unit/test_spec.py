@@ -62,6 +62,7 @@ def test_names_are_taken_in_any_case_and_kept_in_one() -> None:
         ({"hardware": "cpu:2", "execution": "cudagraph"}, ["not a GPU"]),
         ({"hardware": "cpu:2", "num_workers": 2}, ["num_workers from 0 to 1"]),
         ({"input_pipeline": "device", "num_workers": 1}, ["has no workers"]),
+        ({"train_limit": 60_001}, ["60,000 images to train on"]),
     ],
 )
 def test_what_cannot_work_is_refused_with_what_can(

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from raybench.errors import ClusterError
+from raybench.placement import HOST, HOST_SHARE, check_placeable, resources_of
+from raybench.spec import TrialSpec, trial_spec
+
+
+def trial(hardware: str, **fields: Any) -> TrialSpec:
+    return trial_spec({"model": "resnet18", "dataset": "mnist", "hardware": hardware, **fields})
+
+
+P100_HOST = {"CPU": 8.0, "GPU": 4.0, "P100": 4.0, HOST: 1.0, "node:10.0.0.1": 1.0}
+
+
+def test_a_gpu_trial_asks_for_its_type_and_for_its_processes() -> None:
+    assert resources_of(trial("P100", num_workers=3)) == {
+        "CPU": 4.0, "GPU": 1.0, "P100": 1.0, HOST: HOST_SHARE
+    }  # fmt: skip
+
+
+def test_a_cpu_trial_asks_for_its_threads() -> None:
+    assert resources_of(trial("cpu:4")) == {"CPU": 4.0, HOST: HOST_SHARE}
+
+
+def test_isolation_takes_the_whole_host() -> None:
+    assert resources_of(trial("P100", isolation="node"))[HOST] == 1.0
+
+
+def test_what_fits_is_accepted() -> None:
+    check_placeable([trial("P100"), trial("cpu:8")], [P100_HOST], "the cluster")
+
+
+def test_what_no_host_has_is_refused_with_what_there_is() -> None:
+    with pytest.raises(ClusterError) as caught:
+        check_placeable([trial("P100"), trial("K80"), trial("K80")], [P100_HOST], "the cluster")
+    message = str(caught.value)
+    assert "2 trial(s) need CPU 3, GPU 1, K80 1" in message
+    assert "1 host(s) with CPU 8, GPU 4, P100 4" in message
+    assert "node:" not in message
+
+
+def test_all_that_a_trial_needs_has_to_be_on_one_host() -> None:
+    hosts = [{"CPU": 64.0, HOST: 1.0}, {**P100_HOST, "CPU": 2.0}]
+    with pytest.raises(ClusterError, match="CPU 3, GPU 1, P100 1"):
+        check_placeable([trial("P100")], hosts, "the cluster")
+
+
+def test_a_cluster_without_hosts_is_refused() -> None:
+    with pytest.raises(ClusterError, match="it has no host"):
+        check_placeable([trial("cpu:1")], [], "the cluster")
