@@ -32,6 +32,8 @@ DEFAULT_RESULTS = Path("results")
 MAX_RECORD_BYTES = 16 * 2**20
 """A record is some kilobytes, at most a megabyte for thousands of epochs."""
 
+_USUAL_BYTES = 2**16
+
 
 def results_root(given: Path | None = None) -> Path:
     """Return the folder that experiments lie in: given, ``RAYBENCH_RESULTS``, or ``./results``."""
@@ -206,7 +208,9 @@ def scan(folders: Sequence[Path]) -> Iterator[tuple[Path, TrialRecord] | Unreada
 def _read(path: Path) -> tuple[Path, TrialRecord] | Unreadable:
     try:
         with path.open("rb") as file:
-            text = file.read(MAX_RECORD_BYTES + 1)
+            text = file.read(_USUAL_BYTES)
+            if len(text) == _USUAL_BYTES:
+                text += file.read(MAX_RECORD_BYTES)
         if len(text) > MAX_RECORD_BYTES:
             return Unreadable(path, f"{path}: more than 16 MB, far too large for a record")
         return path, read_record(text, str(path))
