@@ -27,7 +27,11 @@ from raybench.measure.audit import StepAudit
 from raybench.measure.clock import EpochClock, PhaseClock, Timeline, timeline_of
 from raybench.measure.contention import HostRegistry
 from raybench.measure.devices import describe_hardware, is_simulated
-from raybench.measure.environment import describe_environment, peak_host_bytes
+from raybench.measure.environment import (
+    describe_environment,
+    distorting_variables,
+    peak_host_bytes,
+)
 from raybench.measure.power import DeviceSampler
 from raybench.record import (
     Contention,
@@ -218,6 +222,8 @@ class _Trial:
         self.trainer = Trainer(spec, images.num_classes, self.device)
         self.train_input = make_input(spec, images.train, self.device, train=True)
         self.eval_input = make_input(spec, images.eval, self.device, train=False)
+        for problem in distorting_variables():
+            self._warn("distorting_variable", problem)
         environment, missing = describe_environment()
         self.hostname = environment.hostname
         self._know("environment", environment, missing)
@@ -306,6 +312,9 @@ class _Trial:
             sampler.close()
         telemetry, missing = sampler.telemetry()
         self._know("device_telemetry", telemetry, missing)
+        if telemetry and telemetry.throttle_reasons:
+            reasons = ", ".join(telemetry.throttle_reasons)
+            self._warn("throttled", f"the clocks were held down meanwhile: {reasons}")
         self._describe_memory()
         self._summarise()
 

@@ -168,12 +168,15 @@ def from_experiment_analysis(results: Any) -> pd.DataFrame:
     """Return the frame of a Tune ExperimentAnalysis or ResultGrid of a raybench grid.
 
     Each trial's last result holds its record; one without it never reported, and is ``missing``.
+    The rows stand in the order in which the records of a folder are read.
 
     Raises:
         ResultsError: a trial is none of raybench.
         RecordError: a record is damaged or of a newer version.
     """
-    return _frame([_reported_row(metrics, config) for metrics, config in _last_results(results)])
+    rows = [_reported_row(metrics, config) for metrics, config in _last_results(results)]
+    trial_id = list(COLUMNS).index("trial_id")
+    return _frame(sorted(rows, key=lambda row: str(row[trial_id])))
 
 
 def save(frame: pd.DataFrame, path: Path) -> None:

@@ -1,0 +1,16 @@
+"""A Ray of our own on this machine, one for all tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from raybench.ray_session import connected
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """A connected Ray cluster on this machine."""
+    with connected(None):
+        yield

@@ -1,0 +1,133 @@
+"""A grid on a real Ray, with trials that go wrong in every way beside trials that do not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from raybench.analysis.frame import from_experiment_analysis, load
+from raybench.analysis.tables import DEFAULT_TABLES, Options, make_tables
+from raybench.errors import ClusterError
+from raybench.report.text import render
+from raybench.spec import grid_spec
+from raybench.store import Experiment
+
+SMALL: dict[str, Any] = {
+    "dataset": "digits", "hardware": "cpu:1", "epochs": 2, "batch_size": 32, "image_size": 16,
+    "train_limit": 100, "eval_limit": 50, "warmup_steps": 1,
+}  # fmt: skip
+GOOD = "small_models:small"
+BAD = {
+    "small_models:raises": "exception",
+    "small_models:diverges": "diverged",
+    "small_models:out_of_memory": "out_of_memory",
+    "small_models:killed": "killed",
+}
+LIMIT_S = 180
+
+
+def write_grid(tmp_path: Path, **fields: Any) -> Path:
+    path = tmp_path / "grid.yaml"
+    path.write_text(yaml.safe_dump({"name": "unit", **SMALL, **fields}))
+    return path
+
+
+def raybench(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "raybench", *map(str, arguments)]
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        raybench(*arguments), capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_the_analysis_of_tunes_results_is_that_of_the_records(tmp_path: Path) -> None:
+    from ray.tune import ExperimentAnalysis
+
+    from raybench.grid import GridRequest, run_grid
+
+    grid = grid_spec({"name": "unit", "model": [GOOD, *BAD], **SMALL})
+    experiment = Experiment(tmp_path, "unit")
+    experiment.write_plan("", grid.plan())
+    results = run_grid(grid.plan(), GridRequest(experiment=experiment, data_root=tmp_path))
+
+    kinds = {}
+    for trial in grid.plan():
+        record = experiment.read(trial.trial_id)
+        assert record is not None, trial.title
+        kinds[trial.model] = record.error.kind if record.error else record.status
+    assert kinds == {GOOD: "completed", **BAD}
+    # Tune's own view agrees: what did not complete is an error there.
+    assert (len(results), results.num_errors) == (len(kinds), len(BAD))
+
+    frame = load([experiment.folder]).frame
+    tables = render(make_tables(frame, DEFAULT_TABLES, Options()))
+    analysis = ExperimentAnalysis(results.experiment_path)
+    for source in (results, analysis):
+        theirs = from_experiment_analysis(source)
+        assert render(make_tables(theirs, DEFAULT_TABLES, Options())) == tables
+        ours = frame.sort_values("trial_id").drop(columns="source").reset_index(drop=True)
+        theirs = theirs.sort_values("trial_id").drop(columns="source").reset_index(drop=True)
+        pd.testing.assert_frame_equal(ours, theirs)
+    assert "failed" in tables
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_hardware_that_the_cluster_lacks_is_refused_at_once(tmp_path: Path) -> None:
+    from raybench.grid import GridRequest, run_grid
+
+    grid = grid_spec({"model": GOOD, **SMALL, "hardware": ["P100", "cpu:1"]})
+    with pytest.raises(ClusterError, match="P100 1") as caught:
+        run_grid(
+            grid.plan(), GridRequest(experiment=Experiment(tmp_path, "unit"), data_root=tmp_path)
+        )
+    assert "host(s) with CPU" in str(caught.value)
+
+
+def test_the_command_fails_with_a_failed_trial_and_resumes_the_rest(tmp_path: Path) -> None:
+    path = write_grid(tmp_path, model=[GOOD, "small_models:raises"])
+    first = run("grid", path, "--results", tmp_path)
+    assert first.returncode == 1, first.stderr
+    assert "ValueError: this model raises" in first.stderr
+    assert "Traceback" not in first.stderr
+    assert "Running time" in first.stdout
+    assert "failed" in first.stdout
+
+    again = run("grid", path, "--results", tmp_path, "-s", f"model={GOOD}")
+    assert again.returncode == 0, again.stderr
+    assert "1 of 1 trials are complete already" in again.stderr
+
+
+def test_an_interruption_keeps_what_is_complete(tmp_path: Path) -> None:
+    path = write_grid(
+        tmp_path, model=[GOOD, "small_models:endless"], train_limit=1400, isolation="node"
+    )
+    records = tmp_path / "unit" / "records"
+    command = subprocess.Popen(
+        raybench("grid", path, "--results", tmp_path),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + LIMIT_S
+    while not list(records.glob("*.json")):
+        assert command.poll() is None, command.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    # As a terminal does: to the whole group of processes.
+    os.killpg(command.pid, signal.SIGINT)
+    output = command.communicate(timeout=LIMIT_S)[0]
+    assert command.returncode == 130, output
+    assert "what is complete was kept" in output
+    statuses = [json.loads(path.read_text())["status"] for path in records.glob("*.json")]
+    assert statuses.count("completed") == 1, output
