@@ -133,8 +133,10 @@ class Experiment:
         path = self.record_path(trial_id)
         try:
             return read_record(path.read_bytes(), str(path))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise RecordError(f"{path}: {error.strerror}") from None
 
     def is_complete(self, trial: TrialSpec) -> bool:
         """Whether a complete record of exactly this trial exists; a damaged one does not count."""

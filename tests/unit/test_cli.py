@@ -1,0 +1,141 @@
+"""The command line as its users meet it: exit codes, messages, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from records import make_record
+from typer.testing import CliRunner, Result
+
+import raybench.cli
+from raybench.cli import COMMANDS, application
+from raybench.spec import TrialSpec
+from raybench.store import Experiment
+
+SMALL = [
+    "-s", "image_size=16", "-s", "epochs=1", "-s", "batch_size=32", "-s", "train_limit=64",
+    "-s", "eval_limit=32", "--warmup-steps", "1", "--hardware", "cpu:1",
+]  # fmt: skip
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(application, [str(argument) for argument in arguments])
+
+
+def plain(text: str) -> str:
+    """Without colours and frames."""
+    return re.sub(r"\s+", " ", re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯─]", " ", text))
+
+
+def test_every_command_shows_its_help() -> None:
+    for command in COMMANDS:
+        result = invoke(command, "--help")
+        assert result.exit_code == 0, command
+        assert "Usage" in result.output
+
+
+def test_the_root_help_names_every_command() -> None:
+    output = invoke("--help").output
+    assert all(command in output for command in COMMANDS)
+
+
+def test_the_version() -> None:
+    assert invoke("--version").output.strip() == f"raybench {raybench.__version__}"
+
+
+def test_an_unknown_command_offers_the_nearest() -> None:
+    result = invoke("analyse")
+    assert result.exit_code == 2
+    assert "'analyze'" in plain(result.output)
+
+
+def test_every_field_of_the_spec_is_an_option_of_run() -> None:
+    output = plain(CliRunner().invoke(
+        application, ["run", "--help"], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"}
+    ).output)  # fmt: skip
+    for name, field in TrialSpec.model_fields.items():
+        if name in ("model", "dataset"):
+            continue
+        assert f"--{name.replace('_', '-')}" in output
+        assert (field.description or "").split("\n")[0][:20] in output
+
+
+def test_a_run_records_and_a_second_one_is_skipped(tmp_path: Path) -> None:
+    arguments = ["run", "small_models:small", "digits", *SMALL, "--results", tmp_path]
+    first = invoke(*arguments)
+    assert first.exit_code == 0, first.output
+    assert "completed" in first.stdout
+    again = invoke(*arguments, "--json")
+    assert again.exit_code == 0
+    assert "complete already" in again.stderr
+    assert "repeat=1" in again.stderr
+    assert json.loads(again.stdout)["status"] == "completed"
+
+
+def test_a_failed_run_exits_1_and_is_recorded(tmp_path: Path) -> None:
+    result = invoke("run", "small_models:raises", "digits", *SMALL, "--results", tmp_path)
+    assert result.exit_code == 1
+    assert "this model raises" in result.stdout
+    assert len(list((tmp_path / "runs" / "records").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragment"),
+    [
+        (["run", "resnet81", "digits"], "'resnet18'"),
+        (["run", "resnet18", "digit"], "'digits'"),
+        (["run", "resnet18", "digits", "--hardware", "P1000"], "'P100'"),
+        (["run", "resnet18", "digits", "-s", "epoch=1"], "'epochs'"),
+        (["run", "resnet18", "digits", "-s", "epochs"], "-s key=value"),
+        (["run", "resnet18", "digits", "--batch-size", "0"], "batch_size is 0"),
+        (["run", "resnet18", "digits", "--epochs", "-3"], "epochs is -3"),
+        (["run", "vgg11", "digits", "--image-size", "8"], "vgg11 cannot take"),
+        (["run", "resnet18", "digits", "-s", "epochs=[1, 2]"], "epochs"),
+        (["run", "resnet18", "digits", "--hardware", "cpu:1000"], "processor(s)"),
+        (["grid", "absent.yaml"], "No such file"),
+        (["plan", "absent.yaml"], "No such file"),
+        (["analyze", "absent"], "no results at absent"),
+    ],
+)
+def test_bad_input_is_one_clear_message(arguments: list[str], fragment: str) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 2, result.output
+    assert fragment in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_hardware_that_this_machine_lacks_is_refused(tmp_path: Path) -> None:
+    grid = tmp_path / "grid.yaml"
+    grid.write_text("model: resnet18\ndataset: digits\nhardware: [K80, 'cpu:1']\n")
+    result = invoke("grid", grid)
+    assert result.exit_code == 2
+    assert "need CPU 3, GPU 1, K80 1 on one host" in result.stderr
+    assert invoke("plan", grid).exit_code == 1
+
+
+def test_a_results_folder_that_cannot_be_written_is_refused_before_anything_runs(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = invoke("run", "small_models:small", "digits", *SMALL, "--results", tmp_path / "file")
+    assert result.exit_code == 2
+    assert "cannot write" in result.stderr
+    assert "--results" in result.stderr
+
+
+def test_the_plan_knows_what_is_complete_and_how_long_the_rest_takes(tmp_path: Path) -> None:
+    record = make_record("resnet18", "mnist", "P100")
+    fields = record.spec.model_dump(exclude={"repeat"})
+    grid = tmp_path / "unit.yaml"
+    grid.write_text(yaml.safe_dump({**fields, "dataset": ["mnist", "kmnist"]}))
+    Experiment(tmp_path, "unit").write_record(record)
+    result = invoke("plan", grid, "--results", tmp_path, "--json")
+    rows = json.loads(result.stdout)["trials"]
+    assert [row["complete"] for row in rows] == [True, False]
+    # KMNIST is as large as MNIST, so it is expected to take as long.
+    assert rows[1]["expected_running_time_s"] == pytest.approx(record.running_time_s)
+    assert rows[1]["resources"]["P100"] == 1
