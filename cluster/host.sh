@@ -4,7 +4,10 @@
 # The batch script sees this file, and shows the end of this host's log.
 trap 'touch "$RAYBENCH_STATE/failed-$SLURMD_NODENAME"' EXIT
 
+# The batch script has decided where results go, perhaps otherwise than site.env.
+results=$RAYBENCH_RESULTS
 source "$RAYBENCH_HOME/cluster/common.sh"
+export RAYBENCH_RESULTS=$results
 activate || exit
 offer=$(python "$RAYBENCH_HOME/cluster/host.py" offer) || exit
 activate "$(sed -n 's/.*"label": "\([^"]*\)".*/\1/p' <<<"$offer")" || exit

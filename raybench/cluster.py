@@ -429,6 +429,9 @@ def ray_nodes(address: str, timeout_s: float = 5) -> list[RayNode]:
 
     This asks the head without becoming a driver, as Ray's own ``symmetric-run`` does: a driver
     would start worker processes, on hosts that are still busy with starting Ray.
+
+    Raises:
+        ClusterError: the cluster refuses our token.
     """
     host, _, port = address.rpartition(":")
     try:
@@ -437,12 +440,17 @@ def ray_nodes(address: str, timeout_s: float = 5) -> list[RayNode]:
         return []
     from ray._raylet import GcsClient  # type: ignore[attr-defined] # noqa: PLC0415 - takes a second
     from ray.core.generated.gcs_pb2 import GcsNodeInfo  # type: ignore[attr-defined] # noqa: PLC0415
-    from ray.exceptions import RpcError  # noqa: PLC0415
+    from ray.exceptions import AuthenticationError, RpcError  # noqa: PLC0415
 
     try:
         found = GcsClient(address=address).get_all_node_info(timeout=timeout_s)
     except RpcError:
         return []
+    except AuthenticationError:
+        raise ClusterError(
+            f"the Ray cluster at {address} does not let us in: the token is missing or another's",
+            cure="set RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH as the log of its job shows",
+        ) from None
     return [
         RayNode(
             node_id=node_id.hex(),
