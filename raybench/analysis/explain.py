@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from raybench.analysis import notes, sentences
-from raybench.analysis.frame import MOST
+from raybench.analysis.columns import MOST
 from raybench.analysis.groups import Configuration, Key, configurations, mismatches
 from raybench.analysis.statistics import Line, Ratio, line_through, ratio_of_means
 from raybench.analysis.tables import Options, check_baseline

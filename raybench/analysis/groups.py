@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from raybench.analysis.frame import IDENTITY
+from raybench.analysis.columns import IDENTITY
 from raybench.catalog.datasets import DATASETS
 from raybench.catalog.hardware import cpu_threads
 from raybench.catalog.models import MODELS, model_title

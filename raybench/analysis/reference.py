@@ -14,7 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from raybench.analysis.frame import MOST, printable, tidy_frame
+from raybench.analysis.columns import MOST, printable
+from raybench.analysis.frame import tidy_frame
 from raybench.analysis.groups import configurations
 from raybench.analysis.tables import Options, make_tables
 from raybench.errors import SpecError, nearest

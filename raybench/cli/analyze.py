@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -108,7 +110,7 @@ def _print(
     published: Reference | None = None,
     heading: str | None = None,
 ) -> None:
-    from raybench.report import text
+    from raybench.report import findings, text
 
     rows, differences = beside or ([], [])
     if tablefmt == "json":
@@ -120,9 +122,10 @@ def _print(
         return
     if heading and tablefmt not in ("csv", "latex"):
         typer.echo(f"{heading}\n")
-    typer.echo(text.render(tables, tablefmt))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    typer.echo(text.render(tables, tablefmt, width=width))
     if published and tablefmt != "csv":
-        typer.echo("\n" + text.render_beside(rows, differences, published.source, tablefmt))
+        typer.echo("\n" + findings.render_beside(rows, differences, published.source, tablefmt))
     print_problems(problems)
 
 

@@ -28,7 +28,8 @@ def compare(
     from raybench.analysis import compare as room
     from raybench.analysis.frame import load
     from raybench.cli.analyze import print_problems
-    from raybench.report import text
+    from raybench.report import findings
+    from raybench.report.text import as_json as to_json
 
     if fail_below is not None and not 0 < fail_below <= 1:
         raise SpecError(
@@ -42,9 +43,9 @@ def compare(
         allow_mismatch=tuple(allow_mismatch or ()),
     )
     if as_json:
-        typer.echo(text.as_json({**text.comparison_document(comparison), "problems": problems}))
+        typer.echo(to_json({**findings.comparison_document(comparison), "problems": problems}))
     else:
-        typer.echo(text.render_comparison(comparison))
+        typer.echo(findings.render_comparison(comparison))
         print_problems(problems)
     if comparison.too_slow:
         names = ", ".join(change.title for change in comparison.too_slow)

@@ -28,14 +28,15 @@ def explain(
     from raybench.analysis.frame import load
     from raybench.analysis.tables import Options
     from raybench.cli.analyze import canonical, print_problems
-    from raybench.report import text
+    from raybench.report import findings
+    from raybench.report.text import as_json as to_json
 
     frame, problems = load(results)
     options = Options(baseline=canonical(baseline), allow_mismatch=tuple(allow_mismatch or ()))
     explanations = room.explain(frame, options)
     if as_json:
-        documents = [text.explanation_document(explanation) for explanation in explanations]
-        typer.echo(text.as_json({"explanations": documents, "problems": list(problems)}))
+        documents = [findings.explanation_document(explanation) for explanation in explanations]
+        typer.echo(to_json({"explanations": documents, "problems": list(problems)}))
         return
-    typer.echo("\n\n".join(text.render_explanation(each) for each in explanations))
+    typer.echo("\n\n".join(findings.render_explanation(each) for each in explanations))
     print_problems(problems)

@@ -15,7 +15,7 @@ from raybench.cli.compare import compare as command
 from raybench.cli.schema import schema
 from raybench.errors import RaybenchError, ResultsError, SpecError
 from raybench.record import TrialRecord
-from raybench.report.text import render_comparison
+from raybench.report.findings import render_comparison
 
 CELLS = [(model, hardware) for model in ("googlenet", "resnet18") for hardware in ("K80", "P100")]
 

@@ -19,7 +19,8 @@ from raybench.analysis.statistics import line_through
 from raybench.analysis.tables import Options
 from raybench.cli.explain import explain
 from raybench.errors import SpecError
-from raybench.report.text import as_json, explanation_document, render_explanation
+from raybench.report.findings import explanation_document, render_explanation
+from raybench.report.text import as_json
 
 P100 = Key("resnet18", "mnist", "P100")
 K80 = Key("resnet18", "mnist", "K80")

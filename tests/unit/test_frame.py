@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from records import make_failed, make_grid, make_record, write_records
 
 from raybench.analysis import frame as frames
+from raybench.analysis.columns import COLUMNS, printable
 from raybench.analysis.tables import make_tables
 from raybench.errors import RaybenchError, ResultsError
 from raybench.report.text import render
@@ -29,8 +30,8 @@ def test_a_row_for_each_record_with_every_documented_column(tmp_path):
     frame, problems = frames.load([tmp_path])
     assert problems == ()
     assert len(frame) == len(records)
-    assert list(frame) == list(frames.COLUMNS)
-    assert all(description for _, description in frames.COLUMNS.values())
+    assert list(frame) == list(COLUMNS)
+    assert all(description for _, description in COLUMNS.values())
     assert set(frame["status"]) == {"completed", "failed"}
     (failed,) = frame[frame["status"] == "failed"].to_dict("records")
     assert failed["reason"] == "out_of_memory: CUDA out of memory"
@@ -140,7 +141,7 @@ def test_each_bad_file_is_named_and_the_rest_analysed(tmp_path):
     assert len(frame) == 1
     assert len(problems) == len(bad) + 3
     for name in (*bad, "large", "latin", "folder"):
-        assert any(frames.printable(name) in problem for problem in problems)
+        assert any(printable(name) in problem for problem in problems)
     assert all(problem.isprintable() for problem in problems)
     assert any("version 99" in problem for problem in problems)
     assert any("surprise" in problem for problem in problems)
@@ -194,7 +195,7 @@ def test_no_value_in_any_field_makes_a_traceback(tmp_path, data, value):
 
 @given(st.text())
 def test_printable_text_has_no_control_characters(text):
-    assert frames.printable(text).isprintable()
+    assert printable(text).isprintable()
 
 
 def test_hostile_texts_are_escaped_in_the_frame():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 import subprocess
 
@@ -112,6 +113,16 @@ def test_any_mean_can_be_shown(value, half_width):
     (times,) = make_tables(from_records([make_record()]), ["running-time"])
     cell = Cell(state="measured", value=value, low=value - half_width, high=value + half_width)
     assert "±" in text.cell_text(times, cell)
+
+
+def test_a_table_wider_than_the_terminal_is_broken_up_between_the_hardware():
+    (times,) = make_tables(load_reference("li2022").frame, ["running-time"])
+    whole, broken = text.render([times]), text.render([times], width=80)
+    assert max(map(len, whole.splitlines())) > 80
+    assert max(map(len, broken.splitlines())) <= 80
+    assert sorted(re.findall(r"\d+\.\d{4}", whole)) == sorted(re.findall(r"\d+\.\d{4}", broken))
+    assert broken.count("| model") == 2
+    assert text.render([times], width=200) == whole
 
 
 LATEX = shutil.which("pdflatex")
