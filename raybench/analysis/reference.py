@@ -16,8 +16,8 @@ import pandas as pd
 
 from raybench.analysis.columns import MOST, printable
 from raybench.analysis.frame import tidy_frame
-from raybench.analysis.groups import configurations
-from raybench.analysis.tables import Options, make_tables
+from raybench.analysis.groups import Configuration, Key, configurations
+from raybench.analysis.tables import Cell, Options, make_table, make_tables
 from raybench.errors import SpecError, nearest
 
 COLUMNS_OF_REFERENCE = ("hardware", "model", "dataset", "running_time_s", "accuracy")
@@ -93,34 +93,39 @@ def beside(
         run), ``published``, and ``ratio``, own over published. And notes: how one's own workload
         differs from the published one.
     """
-    baseline = _common_baseline(frame, reference, options)
-    options = replace(options, baseline=baseline)
-    names = ["running-time", *(["speedup"] if baseline else [])]
-    published = {table.name: table for table in make_tables(reference.frame, names, options)}
     rows = []
-    for table in make_tables(frame, names, options):
-        for key, cell in table.cells.items():
-            theirs = published[table.name].cells.get(key)
-            if cell.value is None or theirs is None or theirs.value is None:
-                continue
-            rows.append(
-                {
-                    "quantity": table.name,
-                    "configuration": table.configuration,
-                    **key._asdict(),
-                    "own": cell.value,
-                    "low": cell.low,
-                    "high": cell.high,
-                    "published": theirs.value,
-                    "ratio": cell.value / theirs.value,
-                }
-            )
+    for group in configurations(frame, options.allow_mismatch):
+        baseline = _common_baseline(group, reference, options)
+        chosen = replace(options, baseline=baseline)
+        for name in ["running-time", *(["speedup"] if baseline else [])]:
+            (published,) = make_tables(reference.frame, [name], chosen)
+            own = make_table(name, group, chosen)
+            for key, cell in own.cells.items():
+                theirs = published.cells.get(key)
+                if cell.value is not None and theirs is not None and theirs.value is not None:
+                    rows.append(_beside(name, group, key, cell, theirs.value))
     return rows, _differences(frame, reference)
 
 
-def _common_baseline(frame: pd.DataFrame, reference: Reference, options: Options) -> str | None:
+def _beside(
+    name: str, group: Configuration, key: Key, own: Cell, published: float
+) -> dict[str, Any]:
+    assert own.value is not None
+    return {
+        "quantity": name,
+        "configuration": group.name,
+        **key._asdict(),
+        "own": own.value,
+        "low": own.low,
+        "high": own.high,
+        "published": published,
+        "ratio": own.value / published,
+    }
+
+
+def _common_baseline(group: Configuration, reference: Reference, options: Options) -> str | None:
     """Return the baseline that was asked for, or the slowest published one that was measured."""
-    common = set(frame["hardware"]) & set(reference.frame["hardware"])
+    common = set(group.hardware) & set(reference.frame["hardware"])
     if len(common) < 2:
         return None
     if options.baseline in common:

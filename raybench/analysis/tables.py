@@ -146,7 +146,7 @@ def make_tables(
             )
     found = configurations(frame, options.allow_mismatch)
     check_baseline(options.baseline, {hardware for group in found for hardware in group.hardware})
-    return [_table(name, group, options) for group in found for name in names]
+    return [make_table(name, group, options) for group in found for name in names]
 
 
 def check_baseline(baseline: str | None, known: Collection[str]) -> None:
@@ -162,7 +162,8 @@ def check_baseline(baseline: str | None, known: Collection[str]) -> None:
         )
 
 
-def _table(name: str, group: Configuration, options: Options) -> Table:
+def make_table(name: str, group: Configuration, options: Options) -> Table:
+    """Make one table of one configuration, whose baseline is known to have results."""
     if name in ("speedup", "improvement"):
         return _ratio_table(name, group, options)
     quantity, values = _values(name, group.frame, options)

@@ -184,6 +184,7 @@ def render_beside(
     heading = f"Beside the published: {source}"
     if not rows:
         return f"{heading}\n\n  no model, dataset and hardware in common"
+    several = any(row["configuration"] for row in rows)
     lines = []
     for row in rows:
         quantity = QUANTITIES[row["quantity"]]
@@ -198,6 +199,7 @@ def render_beside(
                 "model": model_title(row["model"]),
                 "dataset": dataset_title(row["dataset"]),
                 "hardware": row["hardware"],
+                **({"configuration": row["configuration"]} if several else {}),
                 "own": f"{row['own']:.{decimals}f}{interval}",
                 "published": f"{row['published']:.{quantity.decimals}f}",
                 "own / published": f"{row['ratio']:.3f}",

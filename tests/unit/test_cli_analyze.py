@@ -64,6 +64,26 @@ def test_the_published_beside_ones_own(results):
     assert all(row["ratio"] == row["own"] / row["published"] for row in own)
 
 
+def test_each_configuration_is_set_beside_the_published(tmp_path):
+    records = [
+        make_record(hardware=hardware, batch_size=size)
+        for size in (10, 50)
+        for hardware in ("K80", "P100")
+    ]
+    sxm2 = {"hardware.detected": "Tesla P100-SXM2-16GB"}
+    folder = write_records(tmp_path, [*records, make_record(repeat=1, changes=sxm2)])
+    rows = json.loads(run(folder, "--reference", "li2022", "--json")[0])["published"]["rows"]
+    # With two kinds of device under one label, neither is the published one.
+    assert [(row["quantity"], row["configuration"], row["hardware"]) for row in rows] == [
+        ("running-time", "batch_size 10", "K80"),
+        ("running-time", "batch_size 50", "K80"),
+    ]
+    folder = write_records(tmp_path / "plain", records)
+    shown, _ = run(folder, "--reference", "li2022")
+    assert "| batch_size 50" in shown
+    assert sum(line.startswith("| speedup") for line in shown.splitlines()) == 2
+
+
 def test_nothing_in_common_with_the_published(tmp_path):
     folder = write_records(tmp_path, [make_record(dataset="fashionmnist")])
     shown, _ = run(folder, "--reference", "li2022")
