@@ -1,6 +1,6 @@
 """raybench: how fast does this model train on each GPU of a cluster, and why?
 
-    spec -> plan -> trial -> record -> analysis -> report
+spec -> plan -> trial -> record -> analysis -> report
 """
 
 from importlib.metadata import version

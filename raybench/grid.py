@@ -75,7 +75,7 @@ class Board:
         self._stopping = True
 
 
-class TrialActor(tune.Trainable):  # type: ignore[misc]
+class TrialActor(tune.Trainable):
     """Asks for a trial's process and relays its epochs to Tune, one result an epoch.
 
     The last result holds the whole record. A trial that did not complete then raises, so that
@@ -147,8 +147,8 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         if now - self._told_s < TELL_S and not last:
             return
         self._told_s = now
-        board = ray.get_actor(self._board)
-        stop = ray.get(board.tell.remote(self._spec.trial_id, self._process.state))
+        board: Any = ray.get_actor(self._board)
+        stop: bool = ray.get(board.tell.remote(self._spec.trial_id, self._process.state))
         if stop and not self._process.ended:
             self._process.interrupt()
 
@@ -157,13 +157,13 @@ class TrialNotComplete(RuntimeError):
     """What Tune sees of a trial whose record says that it failed or was interrupted."""
 
 
-class _StopAll(Stopper):  # type: ignore[misc]
+class _StopAll(Stopper):
     """Stops all trials, and starts no more, once ``stopped`` is set."""
 
     def __init__(self) -> None:
         self.stopped = False
 
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+    def __call__(self, _trial_id: str, _result: dict[str, Any]) -> bool:
         return self.stopped
 
     def stop_all(self) -> bool:
@@ -182,7 +182,7 @@ class GridRun:
         self.trials = trials
         self._request = request
         self._board_name = f"raybench-{secrets.token_hex(4)}"
-        self._board = ray.remote(Board).options(num_cpus=0, name=self._board_name).remote()
+        self._board: Any = ray.remote(Board).options(num_cpus=0, name=self._board_name).remote()
         self._stopper = _StopAll()
         self._results: Any = None
         self._error: BaseException | None = None

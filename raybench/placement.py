@@ -1,8 +1,8 @@
 """Where a trial may run: what it asks of Ray, and whether a cluster can ever give it.
 
-Every host offers Ray its processors, its GPUs, a custom resource for each GPU type (``{"P100": 4}``)
-and one ``raybench_host``. A trial asks for the type that it names, and for a share of the host: a
-small one, or all of it with ``isolation: node``.
+Every host offers Ray its processors, its GPUs, a custom resource for each GPU type, such as
+``{"P100": 4}``, and one ``raybench_host``. A trial asks for the type that it names, and for a
+share of the host: a small one, or all of it with ``isolation: node``.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ Ray is imported when a session starts, not with this module: it reads its settin
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import sys
@@ -34,8 +35,8 @@ def connected(address: str | None) -> Iterator[None]:
 
         stack.callback(ray.shutdown)
         try:
-            ray.init(log_to_driver=False, logging_level="ERROR", **options)
-        except Exception as error:  # noqa: BLE001 - Ray raises many kinds, all of them mean this
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+        except Exception as error:
             where = f"no Ray cluster answers at {address}" if address else "Ray cannot start here"
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ClusterError(

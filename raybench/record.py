@@ -280,7 +280,7 @@ class Segment(_Part):
 class TrialRecord(_Part):
     """One trial: what was asked for, what was measured, where and with what."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     """version of this layout"""
     trial_id: str
     """readable name and hash of the spec; also the name of the record's file"""

@@ -52,7 +52,7 @@ class TrialSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     model: str
-    """googlenet, resnet18, any other torchvision classification model, or package.module:callable"""
+    """googlenet, resnet18, any other classification model of torchvision, or module:callable"""
     dataset: str
     """cifar10, mnist, kmnist, fashionmnist, digits or synthetic"""
     hardware: str
@@ -74,7 +74,7 @@ class TrialSpec(BaseModel):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """SGD's momentum, or AdamW's first beta"""
     aux_loss_weight: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    """weight of the auxiliary heads' losses; GoogLeNet's default is 0.3: main + 0.3·(aux1 + aux2)"""
+    """weight of the auxiliary heads' losses; GoogLeNet: 0.3, so main + 0.3·(aux1 + aux2)"""
     precision: Precision = "fp32"
     """fp32 (TF32 off), tf32, bf16 or fp16 (both by autocast, fp16 with loss scaling)"""
     memory_format: MemoryFormat = "contiguous"
@@ -84,7 +84,7 @@ class TrialSpec(BaseModel):
     input_pipeline: InputPipeline = "dataloader"
     """dataloader (PIL and torchvision transforms) or device (uint8 tensors on the device)"""
     num_workers: int | None = Field(default=None, ge=0)
-    """worker processes of the dataloader; default 2 for a GPU, 0 for cpu:N, where they share the N"""
+    """worker processes of the dataloader; 2 on a GPU, 0 on cpu:N, whose threads they share"""
     train_limit: int | None = Field(default=None, ge=1)
     """use only the first N training images"""
     eval_limit: int | None = Field(default=None, ge=1)
@@ -239,11 +239,14 @@ class GridSpec(BaseModel):
             dict(zip(names, values, strict=True))
             for values in itertools.product(*(self.fields[name] for name in names))
         ]
-        trials = []
+        wanted = [
+            combination
+            for combination in combinations
+            if not any(_agrees(combination, rule) for rule in self.exclude)
+        ]
+        trials: list[TrialSpec] = []
         for repeat in range(self.repeats):
-            for combination in combinations:
-                if not any(_agrees(combination, rule) for rule in self.exclude):
-                    trials.append(trial_spec({**combination, "repeat": repeat}))
+            trials.extend(trial_spec({**combination, "repeat": repeat}) for combination in wanted)
         if not trials:
             raise SpecError("the grid holds no trial", cure="exclude less, or add values")
         return list(dict.fromkeys(trials))

@@ -45,12 +45,9 @@ class Trainer:
         self.device = device
         torch.manual_seed(spec.seed + spec.repeat)
         model = build_model(spec.model, num_classes=num_classes, image_size=spec.image_size)
-        self.model = model.to(
-            device,
-            memory_format=torch.channels_last
-            if spec.memory_format == "channels_last"
-            else torch.contiguous_format,
-        )
+        self.model = model.to(device)
+        if spec.memory_format == "channels_last":
+            self.model = self.model.to(memory_format=torch.channels_last)
         self.optimizer = _optimizer(spec, self.model)
         self._initial = copy.deepcopy(self.model.state_dict())
         self._scaler = _loss_scaler() if spec.precision == "fp16" else None
@@ -85,7 +82,7 @@ class Trainer:
         torch.manual_seed(self.spec.seed + self.spec.repeat)
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Train on one batch: images [B, 3, S, S], labels [B]; return the mean loss, detached []."""
+        """Train on one batch: images [B, 3, S, S], labels [B]; return the mean loss []."""
         if self._graphed is not None and len(images) == self._graphed.batch_size:
             return self._graphed.replay(images, labels)
         return self.eager_step(images, labels)
@@ -106,7 +103,7 @@ class Trainer:
         """Compute the gradients."""
         self.optimizer.zero_grad(set_to_none=True)
         scaled = loss if self._scaler is None else self._scaler.scale(loss)
-        scaled.backward()  # type: ignore[no-untyped-call]
+        scaled.backward()
 
     def update(self) -> None:
         """Update the weights."""

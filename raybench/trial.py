@@ -89,7 +89,7 @@ class TrialContext:
 
     experiment: Experiment
     data_root: Path
-    report: Callable[[Event], None] = field(default=lambda event: None)
+    report: Callable[[Event], None] = field(default=lambda _event: None)
     progress: MutableSequence[int] = field(default_factory=lambda: [0, 0])
 
 

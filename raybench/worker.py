@@ -298,7 +298,7 @@ def _run(request: TrialRequest, events: Connection, counters: Any) -> None:
 
 
 def _follow_parent() -> None:
-    """Interrupt this process when the one that asked for it dies, so that no trial is left behind."""
+    """Interrupt this process when the one that asked for it dies: no trial is left behind."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -38,10 +38,10 @@ _INTERRUPTED = 130
 class _LazyGroup(TyperGroup):
     """Knows its commands by name and one line of help, and imports one when it is called."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, _ctx: Any) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+    def get_command(self, _ctx: Any, cmd_name: str) -> Any:
         if cmd_name in COMMANDS:
             return TyperCommand(cmd_name, help=COMMANDS[cmd_name])
         return None
@@ -69,8 +69,10 @@ def _load(name: str) -> Any:
     return loaded
 
 
-def _caught(callback: Callable[..., Any]) -> Callable[..., Any]:
+def _caught(callback: Callable[..., Any] | None) -> Callable[..., Any]:
     """Turn what a command raises into a message on stderr and an exit code: the one place."""
+
+    assert callback is not None
 
     @functools.wraps(callback)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -123,7 +125,7 @@ application = typer.Typer(
 @application.callback()
 def raybench(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[
+    _show_version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import typer
 import yaml
 
-from raybench.cli.grid import measure, show_tables
+from raybench.cli.grid import RunOptions, measure, show_tables
 from raybench.cli.options import Results, Settings
-from raybench.spec import grid_spec, grid_yaml, parse_settings
+from raybench.spec import grid_spec, parse_settings
 
 
 def demo(settings: Settings = None, results: Results = None) -> None:
@@ -30,7 +30,7 @@ def demo(settings: Settings = None, results: Results = None) -> None:
         content["hardware"] = "cpu:1"
     plan = grid_spec({**content, **parse_settings(settings or ())}, "the demo's grid")
     folder = Experiment(results_root(results), plan.name)
-    code = measure(plan.plan(), grid_yaml(plan), folder)
+    code = measure(plan, folder, RunOptions())
     show_tables(folder)
     if code == 0:
         typer.echo(_NEXT)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from raybench.cli.options import Data, Results, Settings
-from raybench.spec import TrialSpec, grid_yaml, load_grid, parse_settings
+from raybench.spec import GridSpec, TrialSpec, grid_yaml, load_grid, parse_settings
+from raybench.worker import STALL_S
 
 if TYPE_CHECKING:
     from raybench.store import Experiment
@@ -27,6 +29,7 @@ Address = Annotated[
 
 def grid(
     spec: Annotated[Path, typer.Argument(help="The grid, a YAML file.")],
+    *,
     settings: Settings = None,
     results: Results = None,
     data: Data = None,
@@ -34,7 +37,7 @@ def grid(
     stall_timeout: Annotated[
         float,
         typer.Option(min=1, help="Seconds without a step after which a trial counts as hung."),
-    ] = 1800.0,
+    ] = STALL_S,
 ) -> None:
     """Run a grid of trials on a Ray cluster, or on this machine.
 
@@ -46,22 +49,32 @@ def grid(
 
     plan = load_grid(spec, parse_settings(settings or ()))
     folder = Experiment(results_root(results), plan.name)
-    code = measure(plan.plan(), grid_yaml(plan), folder, data, address, stall_timeout)
+    how = RunOptions(data=data, address=address, stall_s=stall_timeout)
+    code = measure(plan, folder, how)
     show_tables(folder)
     raise typer.Exit(code)
 
 
-def measure(
-    trials: Sequence[TrialSpec],
-    yaml_text: str,
-    folder: Experiment,
-    data: Path | None = None,
-    address: str | None = None,
-    stall_s: float = 1800.0,
-) -> int:
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Where and how a grid is run.
+
+    Attributes:
+        data: folder of the datasets; None is the default one.
+        address: of a Ray cluster; None starts one on this machine.
+        stall_s: seconds without a step after which a trial counts as hung.
+    """
+
+    data: Path | None = None
+    address: str | None = None
+    stall_s: float = STALL_S
+
+
+def measure(grid: GridSpec, folder: Experiment, how: RunOptions) -> int:
     """Run the trials that are not complete yet, and return the command's exit code."""
     from raybench.store import check_writable
 
+    trials = grid.plan()
     check_writable(folder.folder)
     due = [trial for trial in trials if not folder.is_complete(trial)]
     if len(due) < len(trials):
@@ -70,10 +83,12 @@ def measure(
             f"not run again: {folder.folder / 'records'}",
             err=True,
         )
-    if not due:
-        folder.write_plan(yaml_text, trials)
-        return 0
-    interrupted = _run(due, trials, yaml_text, folder, data, address, stall_s)
+    interrupted = False
+    if due and not how.address:
+        _check_machine(due)
+    folder.write_plan(grid_yaml(grid), trials)
+    if due:
+        interrupted = _run(due, folder, how)
     incomplete = [trial for trial in trials if not folder.is_complete(trial)]
     if interrupted:
         typer.echo(
@@ -83,32 +98,29 @@ def measure(
     return 1 if incomplete else 0
 
 
-def _run(
-    due: Sequence[TrialSpec],
-    trials: Sequence[TrialSpec],
-    yaml_text: str,
-    folder: Experiment,
-    data: Path | None,
-    address: str | None,
-    stall_s: float,
-) -> bool:
+def _check_machine(due: Sequence[TrialSpec]) -> None:
+    """Refuse what this machine cannot run, before Ray is started on it."""
+    from raybench.placement import check_placeable
+    from raybench.ray_session import machine_resources
+
+    check_placeable(due, [machine_resources()], "this machine")
+
+
+def _run(due: Sequence[TrialSpec], folder: Experiment, how: RunOptions) -> bool:
     """Run trials on Ray; return whether they were interrupted."""
     from raybench.catalog.datasets import data_root
     from raybench.cli.progress import ProgressView
-    from raybench.placement import check_placeable
-    from raybench.ray_session import connected, machine_resources
+    from raybench.ray_session import connected
 
-    if not address:
-        check_placeable(due, [machine_resources()], "this machine")
+    address = how.address
     typer.echo("starting Ray on this machine" if not address else f"joining {address}", err=True)
     with _signals() as asked, connected(address):
         from raybench.grid import GridRequest, GridRun, check_cluster
 
         request = GridRequest(
-            experiment=folder, data_root=data_root(data), address=address, stall_s=stall_s
+            experiment=folder, data_root=data_root(how.data), address=address, stall_s=how.stall_s
         )
         check_cluster(due, address)
-        folder.write_plan(yaml_text, trials)
         run = GridRun(due, request)
         run.start()
         with ProgressView(due) as view:
@@ -129,7 +141,7 @@ def _signals() -> Iterator[list[str]]:
     """Note signals instead of dying of them: the running trials are to write their records."""
     asked: list[str] = []
 
-    def note(number: int, frame: Any) -> None:
+    def note(number: int, _frame: Any) -> None:
         if asked and number == signal.SIGINT:
             raise KeyboardInterrupt  # a second Ctrl-C means it
         asked.append(signal.Signals(number).name)

@@ -12,13 +12,12 @@ import sys
 from types import TracebackType
 from typing import Any
 
-import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 _HOST_READS = ("aten::_local_scalar_dense", "aten::item", "aten::is_nonzero", "aten::equal")
 
 
-class StepAudit(TorchDispatchMode):  # type: ignore[misc, unused-ignore]
+class StepAudit(TorchDispatchMode):
     """Counts floating-point operations, values read back by the host, and characters printed.
 
     Operations are counted by torch's own formulas (``torch.utils.flop_counter``): a
@@ -26,7 +25,7 @@ class StepAudit(TorchDispatchMode):  # type: ignore[misc, unused-ignore]
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.flops: int | None = 0 if _formulas() is not None else None
         self.host_reads = 0
         self.printed = 0
@@ -34,7 +33,7 @@ class StepAudit(TorchDispatchMode):  # type: ignore[misc, unused-ignore]
 
     def __enter__(self) -> StepAudit:
         self._stdout, sys.stdout = sys.stdout, _CountingWriter(self, sys.stdout)
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(
@@ -43,7 +42,7 @@ class StepAudit(TorchDispatchMode):  # type: ignore[misc, unused-ignore]
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        super().__exit__(exc_type, exc, traceback)
+        super().__exit__(exc_type, exc, traceback)  # type: ignore[no-untyped-call]
         sys.stdout = self._stdout
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -53,7 +53,8 @@ class HostTimeline:
     def times_ms(self, marks: int) -> npt.NDArray[np.float64]:
         """Return the times of the marks in ms after mark 0 [marks]."""
         nanoseconds = np.asarray(self._marks[:marks], dtype=np.int64)
-        return (nanoseconds - nanoseconds[0]) / 1e6
+        times_ms: npt.NDArray[np.float64] = (nanoseconds - nanoseconds[0]) / 1e6
+        return times_ms
 
 
 class CudaTimeline:
@@ -66,7 +67,7 @@ class CudaTimeline:
     def prepare(self, marks: int) -> None:
         """Make the events that are missing; those of the last epoch are used again."""
         while len(self._events) < marks:
-            self._events.append(torch.cuda.Event(enable_timing=True))  # type: ignore[no-untyped-call]
+            self._events.append(torch.cuda.Event(enable_timing=True))
 
     def synchronize(self) -> None:
         """Wait for all streams of the device."""

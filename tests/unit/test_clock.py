@@ -65,7 +65,8 @@ def test_a_wait_of_the_host_is_part_of_its_step() -> None:
         device.host_waits(wait_ms)
         device.launch(10.0, launch_ms=0)
         clock.step_done()
-    assert clock.steps_ms() == pytest.approx([10, 40])  # the wait began while the first kernel still ran
+    # The wait began while the first kernel still ran.
+    assert clock.steps_ms() == pytest.approx([10, 40])
     assert clock.stop_s() == pytest.approx(0.050)
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 
 from raybench.record import TrialRecord
 from raybench.spec import trial_spec
