@@ -13,7 +13,7 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -107,8 +107,11 @@ class Experiment:
         write_atomically(self.folder / "grid.yaml", lambda file: file.write(grid_yaml.encode()))
         write_atomically(self.folder / "manifest.json", lambda file: file.write(text))
 
-    def planned(self) -> dict[str, TrialSpec]:
+    def planned(self, *, without: Container[str] = ()) -> dict[str, TrialSpec]:
         """Return the trials of the manifest by their ids, or {} where there is none.
+
+        Args:
+            without: ids to leave out, such as those whose records are at hand.
 
         Raises:
             RecordError: the manifest is damaged.
@@ -116,7 +119,7 @@ class Experiment:
         path = self.folder / "manifest.json"
         try:
             trials = json.loads(path.read_bytes())["trials"]
-            return {str(name): trial_spec(fields) for name, fields in trials.items()}
+            return {n: trial_spec(fields) for n, fields in trials.items() if n not in without}
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -209,7 +212,7 @@ def scan(folders: Sequence[Path]) -> Iterator[tuple[Path, TrialRecord] | Unreada
 
 def _read(path: Path) -> tuple[Path, TrialRecord] | Unreadable:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
             text = file.read(_USUAL_BYTES)
             if len(text) == _USUAL_BYTES:
                 text += file.read(MAX_RECORD_BYTES)
@@ -222,11 +225,16 @@ def _read(path: Path) -> tuple[Path, TrialRecord] | Unreadable:
         return Unreadable(path, f"{path}: {error.strerror}")
 
 
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file that may be a pipe, which no one writes to."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def record_files(folders: Sequence[Path]) -> list[Path]:
     """Return the files that should be records, each once, in order of their names.
 
     Raises:
-        ResultsError: a folder does not exist.
+        ResultsError: a folder does not exist, or cannot be read.
     """
     found: dict[Path, None] = {}
     for folder in folders:
@@ -235,9 +243,10 @@ def record_files(folders: Sequence[Path]) -> list[Path]:
             continue
         for experiment in experiments([folder]):
             holder = experiment.folder / "records"
-            if holder.is_dir():
-                names = sorted(path.name for path in holder.iterdir() if path.suffix == ".json")
-                found.update(dict.fromkeys(holder / name for name in names))
+            with _readable(holder):
+                if holder.is_dir():
+                    names = (path.name for path in holder.iterdir() if path.suffix == ".json")
+                    found.update(dict.fromkeys(holder / name for name in sorted(names)))
     return list(found)
 
 
@@ -254,11 +263,23 @@ def experiments(folders: Sequence[Path]) -> list[Experiment]:
                 f"no results at {folder}", cure="check the path, or run `raybench grid` first"
             )
         itself = folder.parent if folder.name == "records" else folder
-        if _is_experiment(itself):
-            found[itself] = None
-        elif folder.is_dir():
-            found.update(dict.fromkeys(filter(_is_experiment, sorted(folder.iterdir()))))
+        with _readable(folder):
+            if _is_experiment(itself):
+                found[itself] = None
+            elif folder.is_dir():
+                found.update(dict.fromkeys(filter(_is_experiment, sorted(folder.iterdir()))))
     return [Experiment(folder.parent, folder.name) for folder in found]
+
+
+@contextlib.contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ResultsError(
+            f"cannot read {error.filename or folder}: {error.strerror}",
+            cure="check its permissions",
+        ) from None
 
 
 def _is_experiment(folder: Path) -> bool:

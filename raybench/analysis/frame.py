@@ -54,16 +54,12 @@ def load(folders: Sequence[Path]) -> Loaded:
         ids = {row[0] for row in rows}
         for experiment in experiments(folders):
             try:
-                planned = experiment.planned()
+                planned = experiment.planned(without=ids)
             except RecordError as error:
                 problems.append(printable(error.what))
                 continue
             manifest = str(experiment.folder / "manifest.json")
-            rows.extend(
-                missing_row(spec, experiment.name, manifest)
-                for trial_id, spec in planned.items()
-                if trial_id not in ids
-            )
+            rows.extend(missing_row(spec, experiment.name, manifest) for spec in planned.values())
         if not rows:
             raise _nothing(folders, problems)
         return Loaded(_frame(rows), tuple(problems))
@@ -108,6 +104,11 @@ def save(frame: pd.DataFrame, path: Path) -> None:
             frame.to_parquet(path, index=False)
     except OSError as error:
         raise ResultsError(f"cannot write {printable(str(path))}: {error.strerror}") from None
+    except ImportError:
+        raise ResultsError(
+            f"cannot write {printable(str(path))}: Parquet needs pyarrow",
+            cure="pip install pyarrow, or save as .csv or .json",
+        ) from None
 
 
 def _last_results(results: Any) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:

@@ -60,18 +60,21 @@ def _except(others: Sequence[str]) -> str:
 def _not_completed(group: Configuration) -> list[str]:
     """Count the trials without a result, and name them with the first line of the reason."""
     frame = group.frame
-    found: dict[str, list[str]] = {}
-    columns = (frame[name] for name in ("status", "reason", *Key._fields, "repeat"))
-    for status, reason, model, dataset, hardware, repeat in zip(*columns, strict=True):
+    found: dict[str, Counter[str]] = {}
+    columns = (frame[name] for name in ("status", "reason", *Key._fields))
+    for status, reason, model, dataset, hardware in zip(*columns, strict=True):
         if status != "completed":
-            title = group.title(Key(model, dataset, hardware))
-            again = f" repeat {repeat}" if repeat else ""
             why = f" ({reason})" if reason else ""
-            found.setdefault(status, []).append(f"{title}{again}{why}")
+            title = f"{group.title(Key(model, dataset, hardware))}{why}"
+            found.setdefault(status, Counter())[title] += 1
     return [
-        f"{status}: {len(titles)} of {len(frame)} trials: {named(titles)}"
-        for status, titles in sorted(found.items())
+        f"{status}: {counts.total()} of {len(frame)} trials: {named(_counted(counts))}"
+        for status, counts in sorted(found.items())
     ]
+
+
+def _counted(counts: Mapping[str, int]) -> list[str]:
+    return [f"{count} × {title}" if count > 1 else title for title, count in counts.items()]
 
 
 def _hardware(group: Configuration) -> list[str]:
@@ -95,16 +98,14 @@ def _hardware(group: Configuration) -> list[str]:
 
 
 def _warnings(group: Configuration) -> list[str]:
-    found: dict[str, dict[str, int]] = {}
+    found: dict[str, Counter[str]] = {}
     columns = (group.frame[name] for name in ("warnings", *Key._fields))
     for kinds, model, dataset, hardware in zip(*columns, strict=True):
         for kind in (kinds or "").split():
-            cells = found.setdefault(kind, {})
-            title = group.title(Key(model, dataset, hardware))
-            cells[title] = cells.get(title, 0) + 1
+            found.setdefault(kind, Counter())[group.title(Key(model, dataset, hardware))] += 1
     return [
-        f"warning {kind}: {sum(cells.values())} trials: {named(cells)}"
-        for kind, cells in sorted(found.items())
+        f"warning {kind}: {counts.total()} of {len(group.frame)} trials: {named(_counted(counts))}"
+        for kind, counts in sorted(found.items())
     ]
 
 

@@ -180,20 +180,31 @@ def of_lines(
     """Say what part of an image's time does not grow with a model's FLOPs."""
     said = []
     for (dataset, hardware), line in lines.items():
-        where = f"{dataset_title(dataset)} on {hardware}"
-        through = f"line of time over FLOPs through {models[dataset, hardware]} models"
-        slope = f"{line.slope:.3g} ms a GFLOP"
-        base = f"{where}: {through}: {line.intercept:.3g} ms an image"
-        if line.intercept_half_width is None:
-            said.append(f"{base} and {slope}; two runs give no interval")
+        count = models[dataset, hardware]
+        where = f"{dataset_title(dataset)} on {hardware}, {count} models"
+        if line.intercept_half_width is None or line.slope_half_width is None:
+            said.append(
+                f"{where}: {_plain(line.intercept)} ms an image and {_plain(line.slope)} ms more "
+                "for each GFLOP; two runs give no interval"
+            )
             continue
-        half = line.intercept_half_width
-        base += f" ± {half:.2g} that do not depend on FLOPs, and {slope}"
-        if abs(line.intercept) <= half:
-            base += "; such a part cannot be told from 0"
+        found = (
+            f"{where}: {_plain(line.intercept)} ms ± {_plain(line.intercept_half_width)} an image "
+            f"and {_plain(line.slope)} ms ± {_plain(line.slope_half_width)} more for each GFLOP"
+        )
+        if abs(line.slope) <= line.slope_half_width:
+            said.append(f"{found}: these repeats do not show that time grows with FLOPs")
+            continue
+        if abs(line.intercept) <= line.intercept_half_width:
+            found += "; a part that does not grow with FLOPs cannot be told from 0"
         elif line.intercept < 0:
-            base += "; below 0, so that time does not grow linearly with FLOPs over these models"
-        if models[dataset, hardware] == 2:
-            base += " (two models cannot show whether it is a line)"
-        said.append(base)
+            found += "; below 0, so that time grows faster than FLOPs over these models"
+        else:
+            found += ": the former does not grow with FLOPs"
+        said.append(found + (" (two models cannot show whether it is a line)" * (count == 2)))
     return said
+
+
+def _plain(value: float) -> str:
+    """Return three significant digits without an exponent, for any usual size."""
+    return f"{float(f'{value:.3g}'):,.10g}"

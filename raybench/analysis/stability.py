@@ -7,6 +7,7 @@ import statistics as exact
 from collections.abc import Sequence
 
 from raybench.analysis.groups import Configuration
+from raybench.analysis.notes import named
 
 MOST_SPREAD = 0.05
 """Standard deviation of the repeats over their mean, above which they are called unsteady."""
@@ -14,40 +15,42 @@ MOST_SPREAD = 0.05
 MOST_DRIFT = 0.05
 """Relative change from the first to the last third of a trial's epochs, likewise."""
 
+ALONE = "keep other programs off the host"
+
 QUANTILES = ("step_p05_ms", "step_p25_ms", "step_p50_ms", "step_p75_ms", "step_p95_ms")
 
 
 def unsteady(group: Configuration) -> list[str]:
-    """Name each cell whose repeats, epochs, steps or clocks are not steady, and the next step."""
-    said = []
+    """Name the cells whose repeats, epochs, steps or clocks are not steady, with the next step."""
     times = group.frame["running_time_s"].tolist()
     epochs = group.frame["epoch_times_s"].tolist()
     steps = list(zip(*(group.frame[name].tolist() for name in QUANTILES), strict=True))
     throttled = group.frame["throttle_reasons"].tolist()
     beside = group.frame["co_located_trials"].tolist()
+    alone = group.frame["isolation"].tolist()
+    said: dict[str, list[str]] = {}
     for key in group.keys:
         rows = group.completed.get(key, [])
+        cure = ALONE if any(alone[i] == "node" for i in rows) else "measure with isolation=node"
         checks = (
-            _spread([times[i] for i in rows]),
+            _spread([times[i] for i in rows], cure),
             _drift([epochs[i] for i in rows if epochs[i]]),
             _two_kinds([steps[i] for i in rows]),
             _throttling([throttled[i] for i in rows if throttled[i]], len(rows)),
-            _company([beside[i] for i in rows if isinstance(beside[i], int)]),
+            _company([beside[i] for i in rows if isinstance(beside[i], int)], cure),
         )
-        said += [f"unsteady: {group.title(key)}: {check}" for check in checks if check]
-    return said
+        for check in filter(None, checks):
+            said.setdefault(check, []).append(group.title(key))
+    return [f"unsteady: {named(titles)}: {check}" for check, titles in said.items()]
 
 
-def _spread(times: Sequence[float]) -> str | None:
+def _spread(times: Sequence[float], cure: str) -> str | None:
     if len(times) < 3:
         return None
     spread = exact.stdev(times) / exact.fmean(times)
     if spread <= MOST_SPREAD:
         return None
-    return (
-        f"its repeats spread by {spread:.0%} (standard deviation over mean). "
-        "Add repeats, and keep the host to the trial with isolation=node"
-    )
+    return f"repeats spread by {spread:.0%} (standard deviation over mean). Add repeats, and {cure}"
 
 
 def _drift(epochs: Sequence[Sequence[float]]) -> str | None:
@@ -62,9 +65,9 @@ def _drift(epochs: Sequence[Sequence[float]]) -> str | None:
     if abs(drift) <= MOST_DRIFT:
         return None
     if drift < 0:
-        return f"its epochs grow {-drift:.0%} faster towards the end. Raise warmup_steps"
+        return f"epochs grow {-drift:.0%} faster towards the end. Raise warmup_steps"
     return (
-        f"its epochs grow {drift:.0%} slower towards the end. "
+        f"epochs grow {drift:.0%} slower towards the end. "
         "Look at clocks and temperature, and at what else runs on the host"
     )
 
@@ -79,7 +82,7 @@ def _two_kinds(steps: Sequence[tuple[float, ...]]) -> str | None:
         between, tail = p75 - p25, max(p25 - p05, p95 - p75)
         if math.isfinite(between) and between > 0.1 * p50 and tail < 0.25 * between:
             return (
-                f"its steps are of two kinds, of about {p25:.3g} and {p75:.3g} ms. "
+                f"steps are of two kinds, of about {p25:.3g} and {p75:.3g} ms. "
                 "If data_wait is the difference, give it more num_workers; else look for company"
             )
     return None
@@ -95,10 +98,9 @@ def _throttling(reasons: Sequence[str], trials: int) -> str | None:
     )
 
 
-def _company(beside: Sequence[int]) -> str | None:
+def _company(beside: Sequence[int], cure: str) -> str | None:
     if not any(beside):
         return None
     return (
-        f"up to {max(beside)} other trials ran on its host. "
-        "Measure again with isolation=node to see what they cost"
+        f"other trials ran on the host, up to {max(beside)} at once. To see what they cost, {cure}"
     )

@@ -19,9 +19,9 @@ from raybench.report.text import decimals_of, finite, render_rows
 def render_explanation(explanation: Explanation) -> str:
     """Render where steps go, the speedups beside those expected, and the sentences."""
     configuration = f" — {explanation.configuration}" if explanation.configuration else ""
-    steps = [_step_row(key, parts) for key, parts in explanation.parts.items()]
-    gains = [_gain_row(key, gain) for key, gain in explanation.gains.items()]
-    notes = ["rest: launch gaps and the host; below 0 where parts overlap; –: unknown"]
+    steps = _known([_step_row(key, parts) for key, parts in explanation.parts.items()])
+    gains = _known([_gain_row(key, gain) for key, gain in explanation.gains.items()])
+    notes = ["rest: launch gaps and the host; below 0 where parts overlap, or the load was another"]
     blocks = [render_rows(f"Where a training step goes{configuration}", steps, "github", notes)]
     if gains:
         heading = f"Speedup over {explanation.baseline}, measured and expected{configuration}"
@@ -36,6 +36,12 @@ GAIN_NOTES = (
     "training: images/s; no input: were data, transfer and preprocessing taken off both sides;",
     "compute: the step on a resident batch; FLOPs and bandwidth: of the datasheets' peaks",
 )
+
+
+def _known(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Leave out the columns that no row has a figure for."""
+    names = {name for row in rows for name, value in row.items() if value != "–"}
+    return [{name: value for name, value in row.items() if name in names} for row in rows]
 
 
 def _step_row(key: Key, parts: Parts) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -137,10 +138,11 @@ def test_each_bad_file_is_named_and_the_rest_analysed(tmp_path):
     (folder / "large.json").write_bytes(b" " * (17 * 2**20))
     (folder / "latin.json").write_bytes(b'{"schema_version": 1, "x": "\xff"}')
     (folder / "folder.json").mkdir()
+    os.mkfifo(folder / "pipe.json")
     frame, problems = frames.load([tmp_path])
     assert len(frame) == 1
-    assert len(problems) == len(bad) + 3
-    for name in (*bad, "large", "latin", "folder"):
+    assert len(problems) == len(bad) + 4
+    for name in (*bad, "large", "latin", "folder", "pipe"):
         assert any(printable(name) in problem for problem in problems)
     assert all(problem.isprintable() for problem in problems)
     assert any("version 99" in problem for problem in problems)
@@ -156,6 +158,17 @@ def test_nothing_to_read_says_so_with_what_was_wrong(tmp_path):
         frames.load([tmp_path])
     with pytest.raises(ResultsError, match="no results at"):
         frames.load([tmp_path / "absent"])
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_is_named(tmp_path):
+    folder = write_records(tmp_path, [make_record()])
+    (folder / "records").chmod(0)
+    try:
+        with pytest.raises(ResultsError, match="cannot read"):
+            frames.load([folder])
+    finally:
+        (folder / "records").chmod(0o700)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -218,7 +218,7 @@ def test_a_failed_trial_belongs_to_every_configuration_that_it_does_not_contradi
         make_failed(repeat=2),
     ]
     for t in make_tables(from_records(records), ["running-time"]):
-        assert "failed: 1 of 2 trials: ResNet-18 · MNIST · P100 repeat 2" in notes(t)
+        assert "failed: 1 of 2 trials: ResNet-18 · MNIST · P100 (out_of_memory" in notes(t)
 
 
 @pytest.mark.parametrize("status", ["failed", "interrupted"])
@@ -231,6 +231,11 @@ def test_what_did_not_complete_is_shown_as_such_counted_and_named(status):
     assert cell_text(times, times.cells[key]) == status
     reason = "ResNet-18 · MNIST · P100 (out_of_memory: CUDA out of memory)"
     assert f"{status}: 1 of 2 trials: {reason}" in notes(times)
+
+
+def test_repeats_that_failed_alike_are_counted_together():
+    records = [make_record(), *(make_failed(repeat=repeat) for repeat in (1, 2))]
+    assert "failed: 2 of 3 trials: 2 × ResNet-18 · MNIST · P100 (out" in notes(table(records))
 
 
 def test_cells_that_were_never_planned_are_no_failures():
@@ -267,7 +272,7 @@ def test_each_table_says_where_it_was_measured_and_how_often():
 def test_warnings_of_the_trials_reach_the_table():
     warning = [{"kind": "no_learning", "message": "accuracy is that of chance"}]
     found = table([make_record(changes={"warnings": warning})], "accuracy")
-    assert "warning no_learning: 1 trials: ResNet-18 · MNIST · P100" in notes(found)
+    assert "warning no_learning: 1 of 1 trials: ResNet-18 · MNIST · P100" in notes(found)
 
 
 def test_derived_quantities():
@@ -322,7 +327,7 @@ def test_steady_repeats_have_no_unsteady_note():
 def test_unsteady_samples_are_named_with_a_next_step():
     slow = [make_record(repeat=repeat, slowdown=1 + 0.2 * repeat) for repeat in range(3)]
     (spread,) = unsteady(slow)
-    assert "its repeats spread by" in spread
+    assert "repeats spread by" in spread
     assert "isolation=node" in spread
     drifting = make_record()
     epochs = drifting.model_dump()["epochs"]
@@ -332,12 +337,16 @@ def test_unsteady_samples_are_named_with_a_next_step():
     assert "slower towards the end" in drift
     heaps = {"p05": 9.9, "p25": 10, "p50": 20, "p75": 20.5, "p95": 20.7, "count": 300}
     (kinds,) = unsteady([make_record(changes={"step_ms": heaps})])
-    assert "its steps are of two kinds, of about 10 and 20.5 ms" in kinds
+    assert "steps are of two kinds, of about 10 and 20.5 ms" in kinds
     throttle = {"device_telemetry.throttle_reasons": ["sw_thermal_slowdown"]}
     (throttled,) = unsteady([make_record(changes=throttle)])
     assert "held down in 1 of 1 trials (sw_thermal_slowdown)" in throttled
     (company,) = unsteady([make_record(changes={"contention.co_located_trials": 3})])
-    assert "up to 3 other trials" in company
+    assert "up to 3 at once. To see what they cost, measure with isolation=node" in company
+    (alone,) = unsteady(
+        [make_record(isolation="node", changes={"contention.co_located_trials": 1})]
+    )
+    assert "keep other programs off the host" in alone
 
 
 @pytest.mark.parametrize("count", [2, 40])
