@@ -10,7 +10,7 @@ ALL = ["k80-1", "p100-1", "p100-2"]
 
 def test_two_gpu_types_in_one_allocation(slurm: Slurm) -> None:
     job = slurm.submit("start_ray.sbatch", "tiny.yaml", options=["--nodes=3", "--gpus-per-node=1"])
-    assert job.wait_for_end() == "COMPLETED"
+    job.assert_ends_as("COMPLETED")
 
     results = job.folder / "results"
     found = records(results)
@@ -35,7 +35,7 @@ def test_two_gpu_types_in_one_allocation(slurm: Slurm) -> None:
 
 def test_heterogeneous_job(slurm: Slurm) -> None:
     job = slurm.submit("start_ray_mixed.sbatch", "tiny.yaml", "-s", "name=mixed")
-    assert job.wait_for_end() == "COMPLETED"
+    job.assert_ends_as("COMPLETED")
     hosts = {
         record["spec"]["hardware"]: record["environment"]["hostname"]
         for record in records(job.folder / "results")
@@ -52,7 +52,7 @@ def test_failed_trial(slurm: Slurm) -> None:
         *("-s", "hardware=K80", "-s", "learning_rate=[0.01, 1.0e+30]"),
         options=["--gpus-per-node=k80:1"],
     )
-    assert job.wait_for_end() == "FAILED"
+    job.assert_ends_as("FAILED")
     found = records(job.folder / "results")
     assert sorted(record["status"] for record in found) == ["completed", "failed"]
     assert "ResNet-18" in (job.folder / "results" / "tiny" / "tables.txt").read_text()
@@ -69,7 +69,7 @@ def test_host_that_never_starts(slurm: Slurm) -> None:
         RAYBENCH_ENVIRONMENT_P100=str(hanging),
         RAYBENCH_START_TIMEOUT_S="20",
     )
-    assert job.wait_for_end(90) == "FAILED"
+    job.assert_ends_as("FAILED", 90)
     assert "raybench: p100-1 did not join within 20 s" in job.log
     assert "mounting the file system of the P100s" in job.log
     assert records(job.folder / "results") == []
@@ -83,7 +83,7 @@ def test_host_that_cannot_start(slurm: Slurm) -> None:
         options=["--nodes=2", "--nodelist=k80-1,p100-1", "--gpus-per-node=1"],
         RAYBENCH_ENVIRONMENT_K80="/nowhere",
     )
-    assert job.wait_for_end(60) == "FAILED"
+    job.assert_ends_as("FAILED", 60)
     assert "raybench: k80-1 did not start Ray" in job.log
     assert "no environment at /nowhere" in job.log
     slurm.assert_nothing_left(job, ALL)
@@ -91,7 +91,7 @@ def test_host_that_cannot_start(slurm: Slurm) -> None:
 
 def test_wrong_spec_starts_nothing(slurm: Slurm) -> None:
     job = slurm.submit("start_ray.sbatch", "tiny.yaml", "-s", "batchsize=3")
-    assert job.wait_for_end(60) == "FAILED"
+    job.assert_ends_as("FAILED", 60)
     assert "did you mean 'batch_size'?" in job.log
     assert not (job.folder / "results").exists()
 
@@ -106,7 +106,7 @@ def test_cancel(slurm: Slurm) -> None:
     folder = job.folder / "results" / "tiny" / "records"
     job.wait_for("the first record", lambda: list(folder.glob("*.json")), 180)
     job.cancel()
-    assert job.wait_for_end(60) == "CANCELLED"
+    job.assert_ends_as("CANCELLED", 60)
     slurm.assert_nothing_left(job, ALL)
     statuses = [json.loads(path.read_text())["status"] for path in folder.glob("*.json")]
     assert "completed" in statuses

@@ -80,6 +80,11 @@ class Job:
         self.say(f"job {self.number}: waited {time.monotonic() - began:.1f} s for {what}")
         return value
 
+    def assert_ends_as(self, wanted: str, limit_s: float = 180) -> None:
+        """Wait for the end, and show the job's log if it is not the one that is wanted."""
+        state = self.wait_for_end(limit_s)
+        assert state == wanted, f"job {self.number} ended as {state}\n{self.log}"
+
     def wait_for_end(self, limit_s: float = 180) -> str:
         """Wait until the job has left its hosts, and return Slurm's final state of it."""
 
