@@ -286,7 +286,8 @@ def _distinct_hardware(frame: pd.DataFrame) -> pd.Series[str]:
         return frame["hardware"]
     return pd.Series(
         [
-            f"{label} ({device})" if label in several and device else label
+            # A bar would end the cell of a Markdown table.
+            f"{label} ({device.replace('|', '/')})" if label in several and device else label
             for label, device in zip(frame["hardware"], frame["device"], strict=True)
         ],
         index=frame.index,

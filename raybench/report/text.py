@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import math
@@ -167,22 +168,37 @@ def _means(table: Table) -> list[str]:
 
 
 def _text(table: Table, tablefmt: str, width: int | None) -> str:
-    heading = title(table)
+    heading, notes = title(table), [*_means(table), *table.notes]
     if not table.columns:
-        return f"{heading}\n\n  nothing to compare: results on one hardware only"
+        return _around(
+            heading, None, ["nothing to compare: results on one hardware only"], tablefmt
+        )
     body = _grid(table, table.columns, tablefmt)
     if width is not None and max(map(len, body.splitlines())) > width:
         kinds = dict.fromkeys(hardware for hardware, _ in table.columns)
         parts = ([column for column in table.columns if column[0] == kind] for kind in kinds)
         body = "\n\n".join(_grid(table, part, tablefmt) for part in parts)
-    below = [f"  {line}" for line in (*_means(table), *table.notes)]
-    return "\n".join([heading, "", body, "", *below])
+    return _around(heading, body, notes, tablefmt)
+
+
+def _around(heading: str, body: str | None, notes: Sequence[str], tablefmt: str) -> str:
+    """Put a heading above a table and notes below it, as prose of that format."""
+    if tablefmt.startswith("latex"):  # which would act on what the notes quote
+        heading, notes = f"% {heading}", [f"% {note}" for note in notes]
+    elif tablefmt.endswith("html"):
+        heading = f"<h3>{html.escape(heading)}</h3>"
+        notes = [f"<p>{html.escape(note)}</p>" for note in notes]
+    else:
+        notes = [f"  {note}" for note in notes]
+    blocks = [heading, body, "\n".join(notes)]
+    return "\n\n".join(block for block in blocks if block)
 
 
 def _grid(table: Table, columns: Sequence[tuple[str, str]], tablefmt: str) -> str:
+    headers = ["model", *(f"{h} {dataset_title(d)}" for h, d in columns)]
     return tabulate.tabulate(
         _body(table, columns),
-        headers=["model", *(f"{h} {dataset_title(d)}" for h, d in columns)],
+        headers=[html.escape(h) for h in headers] if tablefmt == "unsafehtml" else headers,
         tablefmt=tablefmt,
         disable_numparse=True,
         colalign=("left", *("right",) * len(columns)),
@@ -246,13 +262,11 @@ def render_rows(
     heading: str, rows: Sequence[Mapping[str, str]], tablefmt: str, notes: Sequence[str] = ()
 ) -> str:
     """Render mappings of the same keys as a table with its heading and footnotes."""
-    if tablefmt == "latex":
-        tablefmt = "latex_booktabs"
+    tablefmt = "latex_booktabs" if tablefmt == "latex" else tablefmt
     body = tabulate.tabulate(
         [list(row.values()) for row in rows],
         headers=list(rows[0]) if rows else [],
         tablefmt=tablefmt,
         disable_numparse=True,
     )
-    below = ["", *(f"  {note}" for note in notes)] if notes else []
-    return "\n".join([heading, "", body, *below])
+    return _around(heading, body, notes, tablefmt)

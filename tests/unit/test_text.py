@@ -84,6 +84,19 @@ def test_json_and_csv_hold_each_cell_unrounded():
     assert any("95 %" in note for note in speedups["notes"])
 
 
+def test_markup_in_a_record_stays_text():
+    evil = "</td><script>x</script>|$\\input{a}"
+    kinds = [make_record(changes={"hardware.detected": f"P100 {evil}"}), make_record(repeat=1)]
+    tables = make_tables(from_records([*kinds, make_failed(repeat=2, message=evil)]))
+    for tablefmt in ("html", "unsafehtml"):
+        assert "<script>" not in text.render(tables, tablefmt)
+    for tablefmt in ("latex_booktabs", "latex_raw"):
+        below = text.render(tables, tablefmt).partition("\\end{tabular}")[2]
+        assert all(line.startswith("%") for line in below.split("\\begin")[0].splitlines() if line)
+    markdown = [line for line in text.render(tables[:1]).splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in markdown}) == 1
+
+
 @pytest.mark.parametrize(
     ("cell", "expected"),
     [
