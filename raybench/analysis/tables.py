@@ -145,6 +145,12 @@ def make_tables(
                 allowed=", ".join(QUANTITIES),
             )
     found = configurations(frame, options.allow_mismatch)
+    unknown = set(options.prices or ()) - set(frame["hardware"])
+    if unknown:
+        raise SpecError(
+            f"a price for {', '.join(sorted(unknown))}, which has no results",
+            allowed=", ".join(sorted(set(frame["hardware"]))),
+        )
     check_baseline(options.baseline, {hardware for group in found for hardware in group.hardware})
     return [make_table(name, group, options) for group in found for name in names]
 
@@ -167,13 +173,15 @@ def make_table(name: str, group: Configuration, options: Options) -> Table:
     if name in ("speedup", "improvement"):
         return _ratio_table(name, group, options)
     quantity, values = _values(name, group.frame, options)
-    cells = {key: _mean_cell(group, key, values) for key in group.keys}
+    whole = name == "time-to-accuracy"
+    cells = {key: _mean_cell(group, key, values, whole=whole) for key in group.keys}
     said = [*notes.of_group(group, options.allow_mismatch)]
     if name == "running-time":
         said += unsteady(group)
     unmeasured = [key for key in group.keys if cells[key].state == "unmeasured"]
     if unmeasured:
-        said.append(f"n/a: not measured in {notes.named(map(group.title, unmeasured))}")
+        why = _UNMEASURED.get(name, "not measured in")
+        said.append(f"n/a: {why} {notes.named(map(group.title, unmeasured))}")
     if any(cell.low is not None for cell in cells.values()):
         said.append("±: 95 % interval of the mean over independent repeats (Student's t)")
     return Table(
@@ -188,12 +196,19 @@ def make_table(name: str, group: Configuration, options: Options) -> Table:
     )
 
 
-def _mean_cell(group: Configuration, key: Key, values: Sequence[float]) -> Cell:
+_UNMEASURED = {
+    "cost": "no price was given for",
+    "time-to-accuracy": "not reached by every trial of",
+}
+
+
+def _mean_cell(group: Configuration, key: Key, values: Sequence[float], *, whole: bool) -> Cell:
+    """Pool a cell's trials; ``whole`` refuses the mean of those alone that have the figure."""
     state = group.state(key)
     if state != "measured":
         return Cell(state=state)
     samples = [values[i] for i in group.completed[key] if abs(values[i]) < MOST]
-    if not samples:
+    if not samples or (whole and len(samples) < len(group.completed[key])):
         return Cell(state="unmeasured")
     found: Mean = mean(samples)
     if found.half_width is None:
@@ -308,16 +323,12 @@ def _cost(
 ) -> tuple[Quantity, Sequence[float]]:
     if not options.prices:
         raise SpecError("the cost table needs prices", cure="add --price P100=1.46/h")
-    unknown = set(options.prices) - set(frame["hardware"])
-    if unknown:
-        raise SpecError(
-            f"a price for {', '.join(sorted(unknown))}, which has no results",
-            allowed=", ".join(sorted(set(frame["hardware"]))),
-        )
-    hourly = frame["hardware"].map(options.prices).astype("float64")
-    return replace(quantity, unit=options.currency), (
-        frame["running_time_s"] / 3600 * hourly
-    ).tolist()
+    rows = zip(frame["hardware"], frame["running_time_s"], strict=True)
+    costs = [
+        options.prices.get(hardware.partition(" ")[0], math.nan) * time / 3600
+        for hardware, time in rows
+    ]
+    return replace(quantity, unit=options.currency), costs
 
 
 def _time_to_accuracy(

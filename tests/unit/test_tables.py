@@ -303,6 +303,31 @@ def test_what_was_not_measured_says_so():
     assert "n/a: not measured in ResNet-18 · MNIST · cpu:1" in notes(found)
     never = table([record], "time-to-accuracy", target_accuracy=1.0)
     assert never.cells[Key("resnet18", "mnist", "cpu:1")].state == "unmeasured"
+    assert "n/a: not reached by every trial of ResNet-18 · MNIST · cpu:1" in notes(never)
+
+
+def test_the_time_to_an_accuracy_is_not_that_of_the_lucky_trials_alone():
+    lucky, other = make_record(repeat=0), make_record(repeat=1)
+    epochs = [{**epoch, "accuracy": 0.1} for epoch in other.model_dump()["epochs"]]
+    unlucky = make_record(repeat=1, changes={"epochs": epochs})
+    found = table([lucky, unlucky], "time-to-accuracy", target_accuracy=0.5)
+    assert found.cells[Key("resnet18", "mnist", "P100")].state == "unmeasured"
+
+
+def test_prices_hold_for_every_configuration_and_kind_of_device():
+    sxm2 = {"hardware.detected": "Tesla P100-SXM2-16GB"}
+    records = [
+        make_record(batch_size=10),
+        make_record(batch_size=10, repeat=1, changes=sxm2),
+        make_record(batch_size=50, hardware="K80"),
+        make_record(batch_size=50),
+    ]
+    options = Options(prices={"P100": 3.6})
+    small, large = make_tables(from_records(records), ["cost"], options)
+    for cell in small.cells.values():
+        assert cell.state == "measured"
+    assert large.cells[Key("resnet18", "mnist", "K80")].state == "unmeasured"
+    assert "n/a: no price was given for ResNet-18 · MNIST · K80" in notes(large)
 
 
 def test_a_table_that_lacks_its_option_or_its_name_is_refused():
