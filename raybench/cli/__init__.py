@@ -78,31 +78,35 @@ def _caught(callback: Callable[..., Any] | None) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return callback(*args, **kwargs)
-        except RaybenchError as error:
-            if _debug():
-                raise
-            typer.echo(f"raybench: {error}", err=True)
-            raise typer.Exit(error.exit_code) from None
+        except (typer.Exit, typer.Abort, typer.BadParameter):
+            raise
         except KeyboardInterrupt:
-            if _debug():
-                raise
-            typer.echo("raybench: interrupted; what is complete was kept", err=True)
+            _say("interrupted; what is complete was kept")
             raise typer.Exit(_INTERRUPTED) from None
         except BrokenPipeError:
             # Whoever read our output has gone, as `| head` does; that is no error.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
-        except OSError as error:
-            if _debug():
+        except Exception as error:
+            if os.environ.get("RAYBENCH_DEBUG") == "1":
                 raise
-            typer.echo(f"raybench: {error}", err=True)
-            raise typer.Exit(2) from None
+            if isinstance(error, RaybenchError):
+                _say(str(error))
+                raise typer.Exit(error.exit_code) from None
+            if isinstance(error, OSError):
+                _say(str(error))
+                raise typer.Exit(2) from None
+            _say(
+                f"this should not happen: {type(error).__name__}: {error}\n"
+                "to do:   run it again with --debug, and report what it shows"
+            )
+            raise typer.Exit(1) from None
 
     return call
 
 
-def _debug() -> bool:
-    return os.environ.get("RAYBENCH_DEBUG") == "1"
+def _say(message: str) -> None:
+    typer.echo(f"raybench: {message}", err=True)
 
 
 def _version(wanted: bool) -> None:

@@ -139,3 +139,17 @@ def test_the_plan_knows_what_is_complete_and_how_long_the_rest_takes(tmp_path: P
     # KMNIST is as large as MNIST, so it is expected to take as long.
     assert rows[1]["expected_running_time_s"] == pytest.approx(record.running_time_s)
     assert rows[1]["resources"]["P100"] == 1
+
+
+def test_a_bug_is_one_line_unless_debug_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise LookupError("a bug")
+
+    monkeypatch.setattr("raybench.store.results_root", broken)
+    grid = Path(raybench.cli.__file__).parents[1] / "demo.yaml"
+    result = invoke("plan", grid)
+    assert result.exit_code == 1
+    assert "LookupError: a bug" in result.stderr
+    assert "Traceback" not in result.output
+    monkeypatch.setenv("RAYBENCH_DEBUG", "1")
+    assert isinstance(invoke("plan", grid).exception, LookupError)
