@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -29,3 +31,16 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAYBENCH_CACHE", str(tmp_path / "cache"))
     for name in ("RAY_ADDRESS", "RAYBENCH_DEBUG", "RAYBENCH_SIMULATED_GPU"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def records_follow_the_schema(tmp_path: Path) -> Iterator[None]:
+    """Hold every record that a test has written against the published schema."""
+    yield
+    import jsonschema
+
+    from raybench.record import TrialRecord
+
+    validator = jsonschema.Draft202012Validator(TrialRecord.model_json_schema())
+    for path in tmp_path.rglob("records/*.json"):
+        validator.validate(json.loads(path.read_text(encoding="utf-8")))

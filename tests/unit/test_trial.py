@@ -14,6 +14,8 @@ from raybench.spec import trial_spec
 from raybench.store import Experiment
 from raybench.trial import EpochDone, Event, PhaseStarted, TrialContext, run_trial
 
+pytestmark = pytest.mark.usefixtures("records_follow_the_schema")
+
 SMALL: dict[str, Any] = {
     "model": "small_models:small", "dataset": "digits", "hardware": "cpu:1", "epochs": 2,
     "batch_size": 32, "image_size": 16, "train_limit": 100, "eval_limit": 50, "warmup_steps": 1,

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from raybench.record import TrialRecord
 from raybench.spec import trial_spec
 from raybench.store import Experiment
 from raybench.worker import TrialProcess, TrialRequest, run_in_process
+
+pytestmark = pytest.mark.usefixtures("records_follow_the_schema")
 
 SMALL: dict[str, Any] = {
     "model": "small_models:small", "dataset": "digits", "hardware": "cpu:1", "epochs": 2,
