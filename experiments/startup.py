@@ -22,7 +22,7 @@ from pathlib import Path
 
 HOME = Path(__file__).resolve().parents[1]
 JOINED = re.compile(r"(\d+) hosts joined (\d+\.\d+) s after the batch script began")
-LIMIT_S = 300
+LIMIT_S = 150
 
 BATCH = f"""#!/usr/bin/env bash
 #SBATCH --job-name=startup --ntasks-per-node=1 --output=raybench-%j.log
@@ -67,8 +67,8 @@ srun --nodes="${#hosts[@]}" --ntasks="${#hosts[@]}" \\
 import os, time
 passed = time.time() - float(os.environ["RAYBENCH_BATCH_STARTED"])
 hosts = os.environ["SLURM_NNODES"]
-print(f"{hosts} hosts joined {passed:.1f} s after the batch script began", flush=True)
-time.sleep(600)'
+print(f"{hosts} hosts joined {passed:.1f} s after the batch script began", flush=True)'
+sleep 600
 """
 )
 
@@ -83,8 +83,8 @@ def scripts(folder: Path) -> dict[str, list[str]]:
     return commands
 
 
-def measure(command: list[str], hosts: int, options: list[str], folder: Path) -> float:
-    """Submit one job, read its figure from its log, and end it."""
+def measure(command: list[str], hosts: int, options: list[str], folder: Path) -> float | None:
+    """Submit one job, read its figure from its log, or None after the limit, and end it."""
     submit = ["sbatch", "--parsable", f"--nodes={hosts}", f"--chdir={folder}", *options, *command]
     environ = os.environ | {"RAYBENCH_RESULTS": str(folder / "results")}
     job = subprocess.check_output(submit, text=True, env=environ).strip()
@@ -95,12 +95,14 @@ def measure(command: list[str], hosts: int, options: list[str], folder: Path) ->
             found = JOINED.search(log.read_text()) if log.exists() else None
             if found:
                 return float(found[2])
+            if not subprocess.check_output(["squeue", "-h", "-j", job], text=True).strip():
+                raise SystemExit(f"job {job} ended without a figure; see {log}")
             time.sleep(0.5)
     finally:
         subprocess.run(["scancel", job], check=True)
         while subprocess.check_output(["squeue", "-h", "-j", job], text=True).strip():
             time.sleep(0.5)
-    raise SystemExit(f"no figure within {LIMIT_S} s; see {log}")
+    return None
 
 
 def main() -> None:
@@ -113,22 +115,28 @@ def main() -> None:
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="startup-", dir=given.folder or Path.cwd()))
     commands = scripts(folder)
-    figures: dict[tuple[str, int], list[float]] = {}
+    figures: dict[tuple[str, int], list[float | None]] = {}
     for repeat in range(given.repeats):
         for hosts in given.hosts:
             for name, command in commands.items():
                 seconds = measure(command, hosts, given.options, folder)
                 figures.setdefault((name, hosts), []).append(seconds)
-                print(f"repeat {repeat + 1}: {name}, {hosts} hosts: {seconds:.1f} s", flush=True)
-    print("\n| until all have joined (s) | " + " | ".join(f"{n} hosts" for n in given.hosts) + " |")
+                print(f"repeat {repeat + 1}: {name}, {hosts} hosts: {text([seconds])}", flush=True)
+    print("\n| until all have joined | " + " | ".join(f"{n} hosts" for n in given.hosts) + " |")
     print("|---|" + "---|" * len(given.hosts))
     for name in commands:
-        cells = []
-        for hosts in given.hosts:
-            values = figures[name, hosts]
-            spread = f" ({min(values):.1f}–{max(values):.1f})" if len(values) > 1 else ""
-            cells.append(f"{statistics.median(values):.1f}{spread}")
+        cells = [text(figures[name, hosts]) for hosts in given.hosts]
         print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+def text(values: list[float | None]) -> str:
+    """Write figures as median and range, and how many there are not."""
+    there = [value for value in values if value is not None]
+    late = f"{len(values) - len(there)} × over {LIMIT_S} s" if len(there) < len(values) else ""
+    if not there:
+        return late
+    spread = f" ({min(there):.1f}–{max(there):.1f})" if len(there) > 1 else ""
+    return f"{statistics.median(there):.1f} s{spread}" + (f", {late}" if late else "")
 
 
 if __name__ == "__main__":
