@@ -17,9 +17,11 @@ import pandas as pd
 from raybench.analysis import notes, sentences
 from raybench.analysis.columns import MOST
 from raybench.analysis.groups import Configuration, Key, configurations, mismatches
-from raybench.analysis.statistics import Line, Ratio, line_through, ratio_of_means
+from raybench.analysis.statistics import Line, Ratio, line_through, mean, ratio_of_means
 from raybench.analysis.tables import Options, check_baseline
 from raybench.catalog.hardware import GPUS
+
+NOTABLE = sentences.NOTABLE
 
 INPUT = ("data_wait_ms", "transfer_ms", "preprocess_ms")
 
@@ -34,6 +36,7 @@ class Parts:
         data_ms, transfer_ms, preprocess_ms: what comes before the compute.
         compute_ms: the same step on a batch that is already there.
         utilization: fraction of the time in which a kernel ran.
+        overhead_half_width: of the 95 % interval of ``overhead`` over the repeats; None for one.
     """
 
     n: int
@@ -43,6 +46,7 @@ class Parts:
     preprocess_ms: float | None
     compute_ms: float | None
     utilization: float | None
+    overhead_half_width: float | None
 
     @property
     def overhead(self) -> float | None:
@@ -50,6 +54,13 @@ class Parts:
         if not self.step_ms or self.compute_ms is None:
             return None
         return 1 - self.compute_ms / self.step_ms
+
+    @property
+    def overhead_is_clear(self) -> bool:
+        """Whether the repeats agree on the overhead: to a twentieth of a step, or on its sign."""
+        if self.overhead is None:
+            return False
+        return (self.overhead_half_width or 0) <= max(abs(self.overhead), NOTABLE)
 
     @property
     def input_ms(self) -> float | None:
@@ -68,7 +79,7 @@ class Parts:
     def add_up(self) -> bool:
         """Whether the parts fit into the step, within a twentieth of it."""
         rest, step = self.rest_ms, self.step_ms
-        return rest is not None and step is not None and rest >= -0.05 * step
+        return rest is not None and step is not None and rest >= -NOTABLE * step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,14 +199,22 @@ class _Samples:
     def parts(self, key: Key) -> Parts:
         """Return where a cell's step goes."""
         data, transfer, preprocess = (_mean(self.values(name, key)) for name in INPUT)
+        steps = self.step_ms("images_per_s", key)
+        compute = self.step_ms("compute_only_images_per_s", key)
+        each = (
+            [1 - c / step for c, step in zip(compute, steps, strict=True)]
+            if compute and steps
+            else []
+        )
         return Parts(
             n=len(self.group.completed[key]),
-            step_ms=_mean(self.step_ms("images_per_s", key)),
+            step_ms=_mean(steps),
             data_ms=data,
             transfer_ms=transfer,
             preprocess_ms=preprocess,
-            compute_ms=_mean(self.step_ms("compute_only_images_per_s", key)),
+            compute_ms=_mean(compute),
             utilization=_mean(self.values("utilization", key)),
+            overhead_half_width=mean(each).half_width if each else None,
         )
 
     def gain(self, key: Key, over: Key, parts: Mapping[Key, Parts]) -> Gain:
@@ -256,8 +275,10 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _less_input(parts: Parts) -> float | None:
-    """Return the milliseconds that a step would take without input, if its parts add up."""
-    if parts.step_ms is None or parts.input_ms is None or not parts.add_up:
+    """Return the milliseconds of a step without input, if its parts are clear and add up."""
+    if parts.step_ms is None or parts.input_ms is None:
+        return None
+    if not parts.add_up or not parts.overhead_is_clear:
         return None
     left = parts.step_ms - parts.input_ms
     return left if left > 0 else None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from raybench.analysis.groups import Configuration, Key, dataset_title
 from raybench.analysis.statistics import Line, Ratio, quotient, verdicts
+from raybench.catalog.hardware import cpu_threads
 from raybench.catalog.models import model_title
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ def _where_it_goes(key: Key, parts: Parts, over: Key, others: Parts) -> str | No
     if not parts.step_ms or parts.compute_ms is None or overhead is None:
         return None
     step = f"a step on {key.hardware} ({parts.step_ms:.3g} ms)"
+    if not parts.overhead_is_clear:
+        return (
+            f"what part of {step} is compute cannot be told from these repeats "
+            f"({1 - overhead:.0%} ± {parts.overhead_half_width:.0%})"
+        )
     if overhead < -NOTABLE:
         return (
             f"{step} is shorter than the same step on a resident batch "
@@ -55,8 +61,8 @@ def _where_it_goes(key: Key, parts: Parts, over: Key, others: Parts) -> str | No
     if overhead < NOTABLE:
         said = f"{min(1 - overhead, 1):.0%} of {step} is compute"
     else:
-        said = f"{overhead:.0%} of {step} is not compute{_split(parts, parts.step_ms)}"
-    if theirs is None or theirs < -NOTABLE:
+        said = f"{overhead:.0%} of {step} is not compute{_split(key, parts, parts.step_ms)}"
+    if theirs is None or theirs < -NOTABLE or not others.overhead_is_clear:
         return said
     whose = f"{over.hardware} ({others.step_ms:.3g} ms)"
     if overhead < NOTABLE:
@@ -64,17 +70,18 @@ def _where_it_goes(key: Key, parts: Parts, over: Key, others: Parts) -> str | No
     return f"{said}. On {whose} {max(theirs, 0):.0%} is not"
 
 
-def _split(parts: Parts, step_ms: float) -> str:
+def _split(key: Key, parts: Parts, step_ms: float) -> str:
     """Name the parts that are not compute, if they are known and fit into the step."""
     if parts.input_ms is None:
         return " (its phases are unknown)"
     if not parts.add_up:
         return " (its phases, timed apart, come to more than a step: they do not say which part)"
+    on_cpu = cpu_threads(key.hardware.partition(" ")[0]) is not None
     named = {
         "waiting for data": parts.data_ms,
         "transfer": parts.transfer_ms,
         "preprocessing": parts.preprocess_ms,
-        "launch gaps and the host": parts.rest_ms,
+        "the rest" if on_cpu else "launch gaps and the host": parts.rest_ms,
     }
     shares = (
         f"{what} {milliseconds / step_ms:.0%}"
@@ -121,15 +128,19 @@ def _datasheets(gain: Gain) -> str | None:
     known = {what: value for what, value in expected.items() if value is not None}
     if not known or gain.compute_only is None:
         return None
-    value = gain.compute_only.value
+    low, high = gain.compute_only.interval or (gain.compute_only.value,) * 2
+    least, most = min(known.values()), max(known.values())
     listed = " and ".join(f"{ratio:.2f} by {what}" for what, ratio in known.items())
-    if value > max(known.values()):
-        place = "above" if len(known) == 1 else "above both"
-    elif value < min(known.values()):
-        place = "below" if len(known) == 1 else "below both"
+    if low > most:
+        place = "is above" if len(known) == 1 else "is above both"
+    elif high < least:
+        place = "is below" if len(known) == 1 else "is below both"
+    elif least < low and high < most:
+        place = "is between them"
     else:
-        place = "between them" if len(known) == 2 else "the same"
-    return f"datasheets lead one to expect {listed}; compute alone, {value:.2f}, is {place}"
+        place = "cannot be told from that"
+    compute = shown(gain.compute_only)
+    return f"datasheets lead one to expect {listed}; compute alone, {compute}, {place}"
 
 
 def of_models(

@@ -196,7 +196,8 @@ def render_beside(
         quantity = QUANTITIES[row["quantity"]]
         interval = ""
         if row["low"] is not None and row["high"] is not None:
-            decimals = decimals_of((row["high"] - row["low"]) / 2, quantity.decimals)
+            closest = min(row["high"] - row["own"], row["own"] - row["low"])
+            decimals = decimals_of(closest, quantity.decimals)
             interval = f" [{row['low']:.{decimals}f}, {row['high']:.{decimals}f}]"
         decimals = decimals if interval else quantity.decimals
         lines.append(

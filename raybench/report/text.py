@@ -137,6 +137,7 @@ def cell_text(table: Table, cell: Cell | None) -> str:
     low, high = cell.low * scale, cell.high * scale
     decimals = decimals_of((high - low) / 2, quantity.decimals)
     if quantity.unit == "×":
+        decimals = decimals_of(min(high - value, value - low), quantity.decimals)
         mark = " ≈" if cell.verdict == "not distinguishable" else ""
         return f"{value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]{mark}"
     return f"{value:.{decimals}f}{percent} ± {(high - low) / 2:.{decimals}f}"

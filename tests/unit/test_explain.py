@@ -103,6 +103,30 @@ def test_a_step_shorter_than_its_compute_is_not_split():
     assert not any("without input" in sentence for sentence in said)
 
 
+def test_repeats_that_disagree_on_the_overhead_support_no_sentence_on_it():
+    records = [
+        trial(hardware, step_ms=step, compute_ms=compute, repeat=repeat, data_wait=1)
+        for hardware, step in (("P100", 20), ("K80", 50))
+        for repeat, compute in enumerate((0.3 * step, 0.9 * step, 1.3 * step))
+    ]
+    found = explained(records)
+    assert not found.parts[P100].overhead_is_clear
+    assert found.gains[P100].without_input is None
+    said = found.sentences["ResNet-18 on MNIST, P100 over K80"]
+    assert "what part of a step on P100 (20 ms) is compute cannot be told" in said[0]
+    assert "cannot be told from that" in said[-1]
+
+
+def test_on_a_processor_there_are_no_launch_gaps():
+    records = [
+        trial("cpu:2", step_ms=20, compute_ms=12, data_wait=1),
+        trial("cpu:1", step_ms=50, compute_ms=45, data_wait=1),
+    ]
+    said = explained(records).sentences["ResNet-18 on MNIST, cpu:2 over cpu:1"]
+    assert said[0].startswith("40% of a step on cpu:2 (20 ms) is not compute: waiting for data 5%")
+    assert "the rest 35%" in said[0]
+
+
 def test_phases_that_do_not_fit_into_a_step_say_nothing_of_its_parts():
     records = [
         trial("P100", step_ms=20, compute_ms=12, data_wait=15),

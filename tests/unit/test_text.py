@@ -103,6 +103,7 @@ def test_markup_in_a_record_stays_text():
         (Cell(state="measured", value=2.78110, n=1), "2.7811"),
         (Cell(state="measured", value=2.78110, low=2.7, high=2.86, n=5), "2.781 [2.700, 2.860]"),
         (Cell(state="measured", value=2.78110, low=1.3, high=5.9, n=2), "2.8 [1.3, 5.9]"),
+        (Cell(state="measured", value=3.66, low=0.14, high=95.02, n=2), "3.7 [0.1, 95.0]"),
         (
             Cell(state="measured", value=1, low=0.9, high=1.1, n=5, verdict="not distinguishable"),
             "1.00 [0.90, 1.10] ≈",
