@@ -21,6 +21,7 @@ from torch import Tensor
 from raybench import sanity
 from raybench.catalog.datasets import ImageSet, load_dataset
 from raybench.catalog.hardware import GPUS
+from raybench.epochs import evaluate_epoch, train_epoch
 from raybench.errors import HardwareError, RaybenchError, TrialFailed
 from raybench.inputs import InputPipeline, make_input
 from raybench.measure.audit import StepAudit
@@ -297,14 +298,22 @@ class _Trial:
     def _timed_epochs(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        clock = EpochClock(self.timeline)
+        train_input, eval_input = self.train_input, self.eval_input
+        assert train_input is not None
+        assert eval_input is not None
+        clock, progress = EpochClock(self.timeline), self.context.progress
         sampler = DeviceSampler(self.device)
         try:
             with HostRegistry() as host:
                 for number in range(1, self.spec.epochs + 1):
                     with sampler.window():
-                        train = self._train_epoch(clock, number)
-                        evaluation = self._evaluate_epoch(clock)
+                        train = train_epoch(
+                            self.trainer, train_input, clock, number=number, progress=progress
+                        )
+                        self.steps_ms.append(clock.steps_ms())
+                        evaluation = evaluate_epoch(
+                            self.trainer, eval_input, clock, progress=progress
+                        )
                     host.look()
                     self._keep_epoch(number, train, evaluation)
                 self._describe_host(host)
@@ -317,40 +326,6 @@ class _Trial:
             self._warn("throttled", f"the clocks were held down meanwhile: {reasons}")
         self._describe_memory()
         self._summarise()
-
-    def _train_epoch(self, clock: EpochClock, number: int) -> tuple[float, float]:
-        """Train one epoch; return its seconds and the sum of its images' losses."""
-        pipeline, trainer, progress = self.train_input, self.trainer, self.context.progress
-        assert pipeline is not None
-        trainer.model.train()
-        loss_sum = torch.zeros((), device=self.device)
-        clock.start(pipeline.steps)
-        for raw in pipeline.batches(number):
-            images, labels = pipeline.preprocess(pipeline.transfer(raw))
-            count = len(labels)
-            loss_sum.add_(trainer.step(images, labels), alpha=count)
-            progress[0] += count
-            clock.step_done()
-        time_s = clock.stop_s()
-        self.steps_ms.append(clock.steps_ms())
-        return time_s, loss_sum.item()
-
-    def _evaluate_epoch(self, clock: EpochClock) -> tuple[float, float, int]:
-        """Evaluate; return the seconds, the sum of the images' losses, the correct answers."""
-        pipeline, trainer, progress = self.eval_input, self.trainer, self.context.progress
-        assert pipeline is not None
-        trainer.model.eval()
-        loss_sum = torch.zeros((), device=self.device)
-        correct = torch.zeros((), device=self.device, dtype=torch.int64)
-        clock.start(pipeline.steps)
-        for raw in pipeline.batches(0):
-            images, labels = pipeline.preprocess(pipeline.transfer(raw))
-            loss, right = trainer.evaluate(images, labels)
-            loss_sum.add_(loss)
-            correct.add_(right)
-            progress[0] += len(labels)
-            clock.step_done()
-        return clock.stop_s(), loss_sum.item(), int(correct.item())
 
     def _keep_epoch(
         self, number: int, train: tuple[float, float], evaluation: tuple[float, float, int]
