@@ -93,6 +93,7 @@ SlurmdLogFile=$STATE/log/%n.log
 ReturnToService=2
 SlurmdTimeout=10
 MpiDefault=none
+MinJobAge=3600
 JobRequeue=1
 SchedulerParameters=sched_interval=1,bf_interval=1,requeue_delay=1
 SlurmdParameters=config_overrides
