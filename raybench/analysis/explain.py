@@ -167,6 +167,7 @@ def _explain(group: Configuration, options: Options) -> Explanation:
         sentences={name: tuple(said) for name, said in found.items() if said},
         notes=(
             *notes.refusals(group, refused),
+            *notes.apart_in_time(group, ((k, k._replace(hardware=baseline)) for k in gains)),
             *notes.of_group(group, options.allow_mismatch),
         ),
     )

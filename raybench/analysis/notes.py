@@ -36,6 +36,26 @@ def refusals(group: Configuration, refused: Mapping[tuple[str, ...], Sequence[Ke
     return said
 
 
+def apart_in_time(group: Configuration, pairs: Iterable[tuple[Key, Key]]) -> list[str]:
+    """Warn of ratios whose sides were measured on one host, one wholly after the other."""
+    started, hosts = (group.frame[name].tolist() for name in ("started_at", "hostname"))
+    found = []
+    for key, over in pairs:
+        sides = [group.completed[side] for side in (key, over)]
+        places = {hosts[i] for rows in sides for i in rows}
+        if min(map(len, sides)) < 2 or len(places) > 1 or None in places:
+            continue
+        ours, theirs = ([started[i] for i in rows] for rows in sides)
+        if max(ours) < min(theirs) or max(theirs) < min(ours):
+            found.append(group.title(key))
+    if not found:
+        return []
+    return [
+        f"apart in time: {named(found)}: all repeats of one side ran before those of the other on "
+        "the same host, so that a change of its load looks like a speedup. Run them alternately"
+    ]
+
+
 def named(titles: Iterable[str]) -> str:
     """Join titles, the first few by name and the others by number."""
     listed = list(titles)

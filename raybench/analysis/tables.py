@@ -261,6 +261,7 @@ def _ratio_table(name: str, group: Configuration, options: Options) -> Table:
         notes=(
             *_ratio_notes(options, baseline, list(ratios.values())),
             *notes.refusals(group, refused),
+            *notes.apart_in_time(group, ((k, k._replace(hardware=baseline)) for k in ratios)),
             *notes.of_group(group, options.allow_mismatch),
         ),
     )

@@ -269,6 +269,31 @@ def test_each_table_says_where_it_was_measured_and_how_often():
     )
 
 
+def test_sides_that_ran_one_after_the_other_on_a_host_are_pointed_out():
+    def measured(hours, hostnames=("c1", "c1")):
+        return [
+            make_record(
+                hardware=hardware,
+                repeat=repeat,
+                changes={
+                    "started_at": f"2026-01-01T{hour:02}:00:00Z",
+                    "environment.hostname": hostname,
+                },
+            )
+            for hardware, starts, hostname in zip(("K80", "P100"), hours, hostnames, strict=True)
+            for repeat, hour in enumerate(starts)
+        ]
+
+    apart = measured([(1, 2), (3, 4)])
+    assert "apart in time: ResNet-18 · MNIST · P100: all repeats" in notes(table(apart))
+    for fine in (
+        measured([(1, 3), (2, 4)]),
+        measured([(1,), (3,)]),
+        measured([(1, 2), (3, 4)], hostnames=("c1", "c2")),
+    ):
+        assert "apart in time" not in notes(table(fine))
+
+
 def test_warnings_of_the_trials_reach_the_table():
     warning = [{"kind": "no_learning", "message": "accuracy is that of chance"}]
     found = table([make_record(changes={"warnings": warning})], "accuracy")
