@@ -108,13 +108,18 @@ def _without_overhead(gain: Gain) -> str | None:
         return None
     change = gain.compute_only.value / gain.training.value - 1
     measured = f"{shown(gain.compute_only)} for compute alone, {shown(gain.training)} for training"
-    if abs(change) < NOTABLE:
+    if abs(change) < NOTABLE and not (_wide(gain.compute_only) or _wide(gain.training)):
         return f"overhead hardly changes the speedup: {measured}"
     if _overlap(gain.compute_only, gain.training):
         return f"whether overhead changes the speedup cannot be told from these repeats: {measured}"
     single = "" if gain.training.interval and gain.compute_only.interval else " (single runs)"
     direction = "lowers" if change > 0 else "raises"
     return f"overhead {direction} the speedup{single}: {measured}"
+
+
+def _wide(ratio: Ratio) -> bool:
+    """Whether an interval is too wide to say that nothing changes."""
+    return ratio.interval is not None and ratio.interval[1] > (1 + 4 * NOTABLE) * ratio.interval[0]
 
 
 def _overlap(one: Ratio, other: Ratio) -> bool:

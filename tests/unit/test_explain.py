@@ -117,6 +117,17 @@ def test_repeats_that_disagree_on_the_overhead_support_no_sentence_on_it():
     assert "cannot be told from that" in said[-1]
 
 
+def test_wide_intervals_do_not_show_that_overhead_hardly_matters():
+    records = [
+        trial(hardware, step_ms=step * scale, compute_ms=step * scale, repeat=repeat, data_wait=0)
+        for hardware, step in (("P100", 20), ("K80", 50))
+        for repeat, scale in enumerate((0.7, 1.0, 1.4))
+    ]
+    said = explained(records).sentences["ResNet-18 on MNIST, P100 over K80"]
+    assert any("cannot be told from these repeats: 2.50 [" in sentence for sentence in said)
+    assert not any("hardly" in sentence for sentence in said)
+
+
 def test_on_a_processor_there_are_no_launch_gaps():
     records = [
         trial("cpu:2", step_ms=20, compute_ms=12, data_wait=1),
