@@ -28,6 +28,7 @@ __all__ = [
     "ImageSet",
     "Split",
     "canonical_dataset",
+    "check_present",
     "check_limits",
     "data_root",
     "load_dataset",
@@ -164,6 +165,16 @@ def check_limits(name: str, *, train_limit: int | None, eval_limit: int | None) 
                 allowed=f"{field} from 1 to {images}",
                 cure=f"lower {field}, or leave it out for all {images:,}",
             )
+
+
+def check_present(name: str, root: Path) -> None:
+    """Refuse a dataset whose files are not there, without reading them.
+
+    Raises:
+        DataError: with the commands that get it.
+    """
+    if name in FILES:
+        located(name, root)
 
 
 def _source(name: str, root: Path) -> Any:

@@ -72,6 +72,7 @@ class RunOptions:
 
 def measure(grid: GridSpec, folder: Experiment, how: RunOptions) -> int:
     """Run the trials that are not complete yet, and return the command's exit code."""
+    from raybench.catalog.datasets import check_present, data_root
     from raybench.store import check_writable
 
     trials = grid.plan()
@@ -84,6 +85,8 @@ def measure(grid: GridSpec, folder: Experiment, how: RunOptions) -> int:
             err=True,
         )
     interrupted = False
+    for name in dict.fromkeys(trial.dataset for trial in due):
+        check_present(name, data_root(how.data))
     if due and not how.address:
         _check_machine(due)
     folder.write_plan(grid_yaml(grid), trials)

@@ -32,7 +32,7 @@ def run(
     Every field of the spec is an option; -s key=value sets it as well. The hardware defaults to
     what this machine is: its GPU's label, or cpu:N. A trial that is complete is not run again.
     """
-    from raybench.catalog.datasets import data_root
+    from raybench.catalog.datasets import check_present, data_root
     from raybench.cli.progress import show_trial, summary
     from raybench.measure.devices import default_hardware
     from raybench.store import Experiment, check_writable, results_root
@@ -51,7 +51,8 @@ def run(
         )
     else:
         check_writable(folder.folder)
-        _check_present(spec)
+        _check_hardware(spec)
+        check_present(spec.dataset, data_root(data))
         record = show_trial(
             TrialRequest(
                 spec=spec,
@@ -70,7 +71,7 @@ def run(
         raise typer.Exit(130 if record.status == "interrupted" else 1)
 
 
-def _check_present(spec: TrialSpec) -> None:
+def _check_hardware(spec: TrialSpec) -> None:
     """Refuse hardware that this machine plainly lacks, before anything is loaded or written.
 
     Raises:

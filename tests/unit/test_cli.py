@@ -96,6 +96,7 @@ def test_a_failed_run_exits_1_and_is_recorded(tmp_path: Path) -> None:
         (["run", "vgg11", "digits", "--image-size", "8"], "vgg11 cannot take"),
         (["run", "resnet18", "digits", "-s", "epochs=[1, 2]"], "epochs"),
         (["run", "resnet18", "digits", "--hardware", "cpu:1000"], "processor(s)"),
+        (["run", "resnet18", "mnist", "--hardware", "cpu:1"], "raybench data fetch mnist"),
         (["grid", "absent.yaml"], "No such file"),
         (["plan", "absent.yaml"], "No such file"),
         (["analyze", "absent"], "no results at absent"),
