@@ -215,7 +215,7 @@ def run_driver(command: Sequence[str], signals: Signals, hosts: Hosts) -> int:
 
 
 def write_tables(experiment: Path) -> None:
-    """Print the tables of what is there, also after a failure, and leave them beside it."""
+    """Leave the tables of what is there beside it, also after a failure of the driver."""
     done = subprocess.run(
         [sys.executable, "-m", "raybench", "analyze", str(experiment)],
         check=False,
@@ -227,8 +227,7 @@ def write_tables(experiment: Path) -> None:
         say(f"no tables: raybench analyze {experiment} ended with {done.returncode}")
         return
     (experiment / "tables.txt").write_text(done.stdout)
-    print(done.stdout, flush=True)
-    say(f"these tables are in {experiment / 'tables.txt'}")
+    say(f"the tables are in {experiment / 'tables.txt'}")
 
 
 def how_to_submit(running: cluster.ClusterState, state: Path) -> str:
