@@ -1,0 +1,40 @@
+"""Trials as a plain Tune function, a fresh worker each: ``python plain_tune.py FOLDER TRIALS``.
+
+What ``overhead.py`` compares the start of a trial with.
+"""
+
+import sys
+
+from ray import tune
+
+from raybench.ray_session import connected
+
+
+def train(_config: dict[str, int]) -> None:
+    """Import torch, train one step, and report it."""
+    import torch
+    from start_model import build, note
+
+    model = build(num_classes=10)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    loss = model(torch.rand(10, 3, 16, 16)).square().mean()
+    loss.backward()
+    optimizer.step()
+    tune.report({"loss": loss.item()})
+    note("end")
+
+
+def main() -> None:
+    """Run the trials, one at a time."""
+    folder, trials = sys.argv[1], int(sys.argv[2])
+    with connected(None):
+        tune.Tuner(
+            tune.with_resources(train, {"cpu": 1}),
+            param_space={"repeat": tune.grid_search(list(range(trials)))},
+            tune_config=tune.TuneConfig(max_concurrent_trials=1, reuse_actors=False),
+            run_config=tune.RunConfig(name="plain", storage_path=folder, verbose=0),
+        ).fit()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""``experiments/overhead.py``: what it selects, what it makes of pairs, and that it runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+sys.path.insert(0, str(EXPERIMENTS))
+
+import overhead  # noqa: E402
+from overhead_workloads import Effort, Pair, in_turns  # noqa: E402
+
+EFFORTS: list[Effort] = []
+
+
+def turns(effort: Effort) -> list[Pair]:
+    EFFORTS.append(effort)
+    return [(1.0, 2.0), (3.0, 4.0), (9.0, 10.0)]
+
+
+LOOP = overhead.Benchmark(
+    name="loop-a", against="a loop", run=turns, value=overhead.ratio, unit="×", better="lower",
+    target=0.75,
+)  # fmt: skip
+FAST = replace(LOOP, name="loop-b", value=overhead.times_faster, better="higher", target=1.5)
+ALONE = replace(LOOP, name="alone", against="", value=overhead.itself, unit="s", target=2.0)
+FAKES = (LOOP, FAST, ALONE)
+
+
+def report(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    overhead.main(["--hardware", "cpu:1", *arguments], FAKES)
+    return capsys.readouterr().out
+
+
+def documents(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(report(capsys, "--json", *arguments))
+    return found
+
+
+def test_a_value_is_the_median_of_the_pairs_values(capsys: pytest.CaptureFixture[str]) -> None:
+    loop, fast, alone = documents(capsys)
+    assert loop == {
+        "name": "loop-a", "against": "a loop", "value": 0.75, "unit": "×", "target": 0.75,
+        "met": True, "pairs": [[1, 2], [3, 4], [9, 10]],
+    }  # fmt: skip
+    assert fast["value"] == pytest.approx(4 / 3)
+    assert fast["met"] is False
+    assert (alone["value"], alone["unit"], alone["met"]) == (3, "s", False)
+
+
+def test_a_table_shows_the_spread_and_the_target(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = report(capsys).splitlines()
+    row = next(line for line in lines if "loop-a" in line)
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells == ["loop-a", "a loop", "0.750 ×", "0.625–0.825", "3", "≤ 0.75 ×", "yes"]
+    assert lines[-1].startswith("on cpu:1, load average")
+
+
+@pytest.mark.parametrize(
+    ("only", "names"),
+    [
+        ([], ["loop-a", "loop-b", "alone"]),
+        (["loop"], ["loop-a", "loop-b"]),
+        (["alone", "loop-a"], ["loop-a", "alone"]),
+    ],
+)
+def test_a_name_or_its_beginning_selects(
+    only: list[str], names: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [word for name in only for word in ("--only", name)]
+    assert [found["name"] for found in documents(capsys, *arguments)] == names
+    assert [line.split()[0] for line in report(capsys, "--list", *arguments).splitlines()] == names
+
+
+def test_a_name_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        overhead.main(["--only", "lop-a"], FAKES)
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert "no benchmark 'lop-a'" in said
+    assert "did you mean 'loop-a'?" in said
+    assert "allowed: loop-a, loop-b, alone" in said
+
+
+def test_quick_is_less_of_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    report(capsys, "--only", "alone")
+    report(capsys, "--only", "alone", "--quick")
+    usual, quick = EFFORTS[-2:]
+    assert quick.hardware == usual.hardware == "cpu:1"
+    assert quick.pairs < usual.pairs
+    assert quick.steps < usual.steps
+
+
+def test_sides_take_turns_and_each_is_first_in_every_other() -> None:
+    calls: list[str] = []
+
+    def side(name: str, value: float) -> float:
+        calls.append(name)
+        return value
+
+    pairs = in_turns(3, lambda: side("ours", 1.0), lambda: side("theirs", 2.0))
+    assert pairs == [(1.0, 2.0)] * 3
+    warm_up = ["ours", "theirs"]
+    assert calls == [*warm_up, "ours", "theirs", "theirs", "ours", "ours", "theirs"]
+
+
+def test_it_runs() -> None:
+    command = [sys.executable, EXPERIMENTS / "overhead.py", "--quick", "--json"]
+    only = ["--only", "plan", "--only", "input-mnist", "--hardware", "cpu:1"]
+    out = subprocess.run([*command, *only], capture_output=True, text=True, check=True).stdout
+    names_units = [(found["name"], found["unit"]) for found in json.loads(out)]
+    assert names_units == [("input-mnist", "×"), ("plan", "s")]
+    assert all(found["value"] > 0 for found in json.loads(out))
