@@ -274,6 +274,7 @@ def _no_main_module() -> Iterator[None]:
 def _run(request: TrialRequest, events: Connection, counters: Any) -> None:
     """Run in the trial's process: forked from the server, or freshly started."""
     os.environ.update(request.variables)
+    _take_interrupts()
     _follow_parent()
     from raybench.trial import EpochDone, Event, TrialContext, run_trial  # noqa: PLC0415
 
@@ -295,6 +296,23 @@ def _run(request: TrialRequest, events: Connection, counters: Any) -> None:
         events.send(("failure", str(error)))
     else:
         events.send(("record", record.model_dump_json()))
+
+
+def _take_interrupts() -> None:
+    """Let the first signal interrupt the trial, and none disturb the writing of its record.
+
+    In a process group of its own, because a terminal's Ctrl-C is for whoever asked for the trial,
+    who then interrupts it.
+    """
+
+    def interrupt(_number: int, _frame: Any) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    os.setpgrp()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
 
 
 def _follow_parent() -> None:

@@ -28,8 +28,8 @@ __all__ = [
     "ImageSet",
     "Split",
     "canonical_dataset",
-    "check_present",
     "check_limits",
+    "check_present",
     "data_root",
     "load_dataset",
 ]

@@ -91,6 +91,16 @@ def test_an_interrupted_trial_records_how_far_it_came(tmp_path: Path) -> None:
     assert len(record.epochs) == 1
 
 
+def test_signals_after_the_first_do_not_disturb_the_record(tmp_path: Path) -> None:
+    process = TrialProcess(
+        request(tmp_path, model="small_models:endless", train_limit=1400, batch_size=1)
+    )
+    wait_until(process, lambda: len(process.state.epochs) == 1)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        os.kill(process.pid, number)
+    assert finish(process).status == "interrupted"
+
+
 def test_no_trial_outlives_the_process_that_asked_for_it(tmp_path: Path) -> None:
     script = tmp_path / "asker.py"
     script.write_text(
