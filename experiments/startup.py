@@ -55,7 +55,7 @@ while len(ray_nodes(sys.argv[1])) < int(sys.argv[2]): time.sleep(0.1)
 passed = time.time() - float(os.environ["RAYBENCH_BATCH_STARTED"])
 print(f"{sys.argv[2]} hosts joined {passed:.1f} s after the batch script began", flush=True)
 ' "$ip:6379" "${#hosts[@]}"
-wait
+srun --overlap --nodes="${#hosts[@]}" --ntasks="${#hosts[@]}" ray stop
 """
 )
 SYMMETRIC_RUN = (
@@ -68,7 +68,6 @@ import os, time
 passed = time.time() - float(os.environ["RAYBENCH_BATCH_STARTED"])
 hosts = os.environ["SLURM_NNODES"]
 print(f"{hosts} hosts joined {passed:.1f} s after the batch script began", flush=True)'
-sleep 600
 """
 )
 
@@ -94,15 +93,31 @@ def measure(command: list[str], hosts: int, options: list[str], folder: Path) ->
         while time.monotonic() < until:
             found = JOINED.search(log.read_text()) if log.exists() else None
             if found:
+                # The other ways' scripts stop Ray themselves; a held cluster waits for scancel.
+                wait_for_end(job, 0 if "--hold" in command else 60)
                 return float(found[2])
-            if not subprocess.check_output(["squeue", "-h", "-j", job], text=True).strip():
+            if has_ended(job):
                 raise SystemExit(f"job {job} ended without a figure; see {log}")
             time.sleep(0.5)
     finally:
-        subprocess.run(["scancel", job], check=True)
-        while subprocess.check_output(["squeue", "-h", "-j", job], text=True).strip():
-            time.sleep(0.5)
+        subprocess.run(["scancel", job], check=False)
+        wait_for_end(job, 60)
     return None
+
+
+def has_ended(job: str) -> bool:
+    """Whether a job is in no queue any more."""
+    shown = subprocess.run(
+        ["squeue", "-h", "-j", job], check=False, stdout=subprocess.PIPE, text=True
+    )
+    return not shown.stdout.strip()
+
+
+def wait_for_end(job: str, limit_s: float) -> None:
+    """Wait for a job to end, but no longer than the limit."""
+    until = time.monotonic() + limit_s
+    while time.monotonic() < until and not has_ended(job):
+        time.sleep(0.5)
 
 
 def main() -> None:
