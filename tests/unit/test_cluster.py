@@ -3,7 +3,10 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -282,3 +285,53 @@ def test_state_of_a_cluster(tmp_path: Path) -> None:
 def test_state_root() -> None:
     assert cluster.state_root({"RAYBENCH_STATE_ROOT": "/x"}) == Path("/x")
     assert cluster.state_root({}) == Path.home() / ".raybench"
+
+
+def old_gpu(message: str | None, *, count: int = 1) -> SimpleNamespace:
+    """A torch, as far as ``check_torch`` uses it, with a P100."""
+
+    class Layer:
+        def __init__(self, *shape: int) -> None:
+            pass
+
+        def to(self, device: str) -> Layer:
+            if message is not None:
+                raise RuntimeError(message)
+            return self
+
+        def __call__(self, images: Any) -> Any:
+            return SimpleNamespace(sum=lambda: SimpleNamespace(backward=lambda: None))
+
+    return SimpleNamespace(
+        __version__="2.15.0",
+        nn=SimpleNamespace(Conv2d=Layer),
+        ones=lambda *shape, device: None,
+        cuda=SimpleNamespace(
+            device_count=lambda: count,
+            get_device_capability=lambda index: (6, 0),
+            get_device_name=lambda index: "Tesla P100-PCIE-16GB",
+            synchronize=lambda index: None,
+        ),
+    )
+
+
+def test_torch_without_kernels_is_named_with_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken = old_gpu("CUDA error: no kernel image is available for execution on the device\nmore")
+    monkeypatch.setitem(sys.modules, "torch", broken)
+    problem = cluster.check_torch()
+    assert problem is not None
+    assert "Tesla P100-PCIE-16GB (sm_60): CUDA error: no kernel image" in problem
+    assert "create.sh kepler-pascal" in problem
+    assert "more" not in problem
+
+
+def test_torch_with_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", old_gpu(None))
+    assert cluster.check_torch() is None
+
+
+def test_torch_that_sees_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", old_gpu(None, count=0))
+    assert "sees no GPU" in str(cluster.check_torch())
