@@ -24,10 +24,11 @@ os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
 
 import ray
 from ray import tune
+from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
 from raybench.errors import ClusterError
-from raybench.placement import check_placeable, resources_of
+from raybench.placement import check_placeable, lanes_of, slots
 from raybench.ray_session import cluster_hosts
 from raybench.spec import TrialSpec, trial_spec
 from raybench.store import Experiment
@@ -83,26 +84,19 @@ class TrialActor(tune.Trainable):
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Start the trial's process."""
-        spec = trial_spec(config["trial"])
-        self._spec = spec
-        self._board = config["board"]
+        """Take note of the trial. Its process starts with the first step, and not before.
+
+        Tune may set a second actor up for a trial, and drop one of them without a step.
+        """
+        self._config = config
+        self._spec = trial_spec(config["trial"])
+        self._process: TrialProcess | None = None
         self._failed = ""
-        self._process = TrialProcess(
-            TrialRequest(
-                spec=spec,
-                results=Path(config["results"]),
-                experiment=config["experiment"],
-                data_root=Path(config["data_root"]),
-                variables=dict(os.environ),
-            ),
-            stall_s=config["stall_s"],
-        )
         self._told_s = 0.0
         self._reported = 0
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Start the next trial's process from the same server."""
+        """Take note of the next trial, whose process will come from the same server."""
         self.setup(new_config)
         return True
 
@@ -110,26 +104,38 @@ class TrialActor(tune.Trainable):
         """Wait for the next epoch, or for the end, and report it."""
         if self._failed:
             raise TrialNotComplete(self._failed)
+        process = self._process = self._process or self._start()
         while True:
-            epochs = self._process.state.epochs
+            epochs = process.state.epochs
             # The last epoch goes with the last result, which follows it at once.
             if self._reported < min(len(epochs), self._spec.epochs - 1):
                 self._reported += 1
                 return epochs[self._reported - 1].model_dump(mode="json")
-            if self._process.ended:
-                return self._final_result()
-            self._process.wait(TELL_S)
-            self._tell()
+            if process.ended:
+                return self._final_result(process)
+            process.wait(TELL_S)
+            self._tell(process)
 
     def cleanup(self) -> None:
         """Stop the trial's process, if Tune stops the trial before its end."""
-        if not self._process.ended:
+        if self._process is not None and not self._process.ended:
             self._process.interrupt()
             self._process.record()
 
-    def _final_result(self) -> dict[str, Any]:
-        record = self._process.record()
-        self._tell(last=True)
+    def _start(self) -> TrialProcess:
+        config = self._config
+        request = TrialRequest(
+            spec=self._spec,
+            results=Path(config["results"]),
+            experiment=config["experiment"],
+            data_root=Path(config["data_root"]),
+            variables=dict(os.environ),
+        )
+        return TrialProcess(request, stall_s=config["stall_s"])
+
+    def _final_result(self, process: TrialProcess) -> dict[str, Any]:
+        record = process.record()
+        self._tell(process, last=True)
         if record.error is not None:
             self._failed = record.error.message
         last = record.epochs[-1].model_dump(mode="json") if record.epochs else {}
@@ -141,16 +147,16 @@ class TrialActor(tune.Trainable):
             "done": record.status == "completed",
         }
 
-    def _tell(self, last: bool = False) -> None:
+    def _tell(self, process: TrialProcess, last: bool = False) -> None:
         """Write on the board how far the trial is, and stop it if the board says so."""
         now = time.monotonic()
         if now - self._told_s < TELL_S and not last:
             return
         self._told_s = now
-        board: Any = ray.get_actor(self._board)
-        stop: bool = ray.get(board.tell.remote(self._spec.trial_id, self._process.state))
-        if stop and not self._process.ended:
-            self._process.interrupt()
+        board: Any = ray.get_actor(self._config["board"])
+        stop: bool = ray.get(board.tell.remote(self._spec.trial_id, process.state))
+        if stop and not process.ended:
+            process.interrupt()
 
 
 class TrialNotComplete(RuntimeError):
@@ -168,6 +174,71 @@ class _StopAll(Stopper):
 
     def stop_all(self) -> bool:
         return self.stopped
+
+
+class PlanOrder(Searcher):
+    """Suggests the plan's trials to Tune, in the plan's order on each kind of device.
+
+    Tune gives an actor that becomes free to any pending trial of its shape. So no more of a lane
+    are pending than its devices can take at once: none is overtaken, and none waits behind
+    another lane's queue.
+
+    Args:
+        trials: in running order.
+        board: the name of the board, which knows the trials that have started.
+    """
+
+    def __init__(self, trials: Sequence[TrialSpec], board: str) -> None:
+        super().__init__()
+        self._lanes = lanes_of(trials)
+        self._place = {trial.trial_id: number for number, trial in enumerate(trials)}
+        self._due = [list(lane.trials) for lane in self._lanes]
+        self._pending: list[list[str]] = [[] for _ in self._lanes]
+        self._board = board
+        self._suggested: dict[str, str] = {}
+
+    def set_search_properties(
+        self, metric: str | None, mode: str | None, config: dict[Any, Any], **spec: Any
+    ) -> bool:
+        """Take a search space from Tune: there is none, the plan is complete."""
+        del metric, mode, config, spec
+        return True
+
+    def suggest(self, trial_id: str) -> Any:
+        """Return the next trial's config, None if none may be pending yet, or FINISHED."""
+        if not any(self._due):
+            return str(Searcher.FINISHED)
+        board: Any = ray.get_actor(self._board)
+        started = ray.get(board.states.remote())
+        hosts = cluster_hosts()
+        ready = []
+        for number, lane in enumerate(self._lanes):
+            self._pending[number] = [name for name in self._pending[number] if name not in started]
+            room = max(1, slots(lane.resources, hosts)) - len(self._pending[number])
+            if self._due[number] and room > 0:
+                ready.append(number)
+        if not ready:
+            return None
+        number = min(ready, key=lambda lane: self._place[self._due[lane][0].trial_id])
+        trial = self._due[number].pop(0)
+        self._pending[number].append(trial.trial_id)
+        self._suggested[trial_id] = trial.trial_id
+        resources = self._lanes[number].resources
+        return {"trial": trial.model_dump(mode="json"), "resources": resources}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Forget a trial that ended, even one whose actor never came to start it."""
+        del result, error
+        name = self._suggested.pop(trial_id, "")
+        self._pending = [[other for other in names if other != name] for names in self._pending]
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write nothing: what is left to do follows from the records."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Read nothing, likewise."""
 
 
 class GridRun:
@@ -230,14 +301,15 @@ class GridRun:
 
     def _tuner(self) -> tune.Tuner:
         request = self._request
-        # All trials may be pending at once, so that no hardware waits behind another's queue.
+        # The plan's own order decides what is pending.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(len(self.trials), 1))
         storage = request.experiment.folder / "tune"
         storage.mkdir(parents=True, exist_ok=True)
         return tune.Tuner(
-            tune.with_resources(TrialActor, _placement),
+            tune.with_resources(
+                TrialActor, lambda config: tune.PlacementGroupFactory([config["resources"]])
+            ),
             param_space={
-                "trial": tune.grid_search([t.model_dump(mode="json") for t in self.trials]),
                 "results": str(request.experiment.root.absolute()),
                 "experiment": request.experiment.name,
                 "data_root": str(request.data_root.absolute()),
@@ -245,6 +317,8 @@ class GridRun:
                 "board": self._board_name,
             },
             tune_config=tune.TuneConfig(
+                num_samples=len(self.trials),
+                search_alg=PlanOrder(self.trials, self._board_name),
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),
@@ -256,10 +330,6 @@ class GridRun:
                 verbose=0,
             ),
         )
-
-
-def _placement(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-    return tune.PlacementGroupFactory([resources_of(trial_spec(config["trial"]))])
 
 
 def check_cluster(trials: Sequence[TrialSpec], address: str | None) -> None:

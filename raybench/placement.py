@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from raybench.errors import ClusterError
 from raybench.spec import TrialSpec
@@ -29,6 +30,46 @@ def resources_of(trial: TrialSpec) -> dict[str, float]:
     return {"CPU": 1.0 + (trial.num_workers or 0), "GPU": 1.0, trial.hardware: 1.0, **host}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lane:
+    """Trials that compete for the same devices, in running order.
+
+    Attributes:
+        resources: what each of them asks of Ray: the most that any of them needs. Asking alike,
+            they run in their order on whatever is free, and on hosts that could run them all.
+        trials: the trials.
+    """
+
+    resources: dict[str, float]
+    trials: tuple[TrialSpec, ...]
+
+
+def lanes_of(trials: Iterable[TrialSpec]) -> list[Lane]:
+    """Split a plan into lanes, each keeping the plan's order."""
+    by_devices: dict[tuple[str, str], list[TrialSpec]] = {}
+    for trial in trials:
+        # Without a host for themselves, cpu:1 and cpu:4 may run at once: they do not compete.
+        shared_cpu = trial.cpu_threads is not None and trial.isolation == "node"
+        devices = "cpu" if shared_cpu else trial.hardware
+        by_devices.setdefault((devices, trial.isolation), []).append(trial)
+    lanes = []
+    for members in by_devices.values():
+        resources: dict[str, float] = {}
+        for trial in members:
+            for name, amount in resources_of(trial).items():
+                resources[name] = max(amount, resources.get(name, 0.0))
+        lanes.append(Lane(resources=resources, trials=tuple(members)))
+    return lanes
+
+
+def slots(wanted: Mapping[str, float], hosts: Iterable[Mapping[str, float]]) -> int:
+    """Return how many trials that ask for ``wanted`` can run at once."""
+    return sum(
+        min((int(host.get(name, 0) / amount) for name, amount in wanted.items()), default=0)
+        for host in hosts
+    )
+
+
 def check_placeable(
     trials: Iterable[TrialSpec], hosts: Sequence[Mapping[str, float]], where: str
 ) -> None:
@@ -43,10 +84,9 @@ def check_placeable(
         ClusterError: naming what is asked for, and what there is.
     """
     impossible: Counter[str] = Counter()
-    for trial in trials:
-        wanted = resources_of(trial)
-        if not any(_fits(wanted, host) for host in hosts):
-            impossible[_text(wanted)] += 1
+    for lane in lanes_of(trials):
+        if not any(_fits(lane.resources, host) for host in hosts):
+            impossible[_text(lane.resources)] += len(lane.trials)
     if impossible:
         lines = [f"{count} trial(s) need {what} on one host" for what, count in impossible.items()]
         raise ClusterError(

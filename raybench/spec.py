@@ -69,7 +69,7 @@ class TrialSpec(BaseModel):
     """of the initial weights and of the order of the images"""
     optimizer: Optimizer = "sgd"
     """sgd or adamw"""
-    learning_rate: float = Field(default=0.01, gt=0, allow_inf_nan=False)
+    learning_rate: float = Field(default=0.002, gt=0, allow_inf_nan=False)
     """constant over all epochs"""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """SGD's momentum, or AdamW's first beta"""

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -233,7 +233,9 @@ def first_line(error: ErrorFacts | None) -> str:
     return error.message.splitlines()[0] if error and error.message else ""
 
 
-def run_in_process(request: TrialRequest, stall_s: float = STALL_S) -> Iterator[TrialState]:
+def run_in_process(
+    request: TrialRequest, stall_s: float = STALL_S
+) -> Generator[TrialState, None, None]:
     """Run a trial, yielding its state twice a second, the last time with its status at the end.
 
     An interruption of the caller is passed on to the trial, whose record is then written.
@@ -278,11 +280,15 @@ def _run(request: TrialRequest, events: Connection, counters: Any) -> None:
     _follow_parent()
     from raybench.trial import EpochDone, Event, TrialContext, run_trial  # noqa: PLC0415
 
+    def tell(kind: str, value: Any) -> None:
+        with suppress(OSError):  # nobody is left to listen: the record on the disk remains
+            events.send((kind, value))
+
     def report(event: Event) -> None:
         if isinstance(event, EpochDone):
-            events.send(("epoch", event.epoch.model_dump(mode="json")))
+            tell("epoch", event.epoch.model_dump(mode="json"))
         else:
-            events.send(("phase", event.name))
+            tell("phase", event.name)
 
     context = TrialContext(
         experiment=request.folder,
@@ -293,9 +299,9 @@ def _run(request: TrialRequest, events: Connection, counters: Any) -> None:
     try:
         record = run_trial(request.spec, context)
     except ResultsError as error:
-        events.send(("failure", str(error)))
+        tell("failure", str(error))
     else:
-        events.send(("record", record.model_dump_json()))
+        tell("record", record.model_dump_json())
 
 
 def _take_interrupts() -> None:

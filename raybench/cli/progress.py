@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -193,8 +194,9 @@ def duration(seconds: float) -> str:
 
 def show_trial(request: TrialRequest) -> TrialRecord:
     """Run one trial in a process of its own, and show how far it is."""
-    with ProgressView([request.spec]) as view:
-        for state in run_in_process(request):
+    # Closed at once when interrupted, so that the trial can record how far it came.
+    with ProgressView([request.spec]) as view, closing(run_in_process(request)) as states:
+        for state in states:
             view.update({request.spec.trial_id: state})
     record = request.folder.read(request.spec.trial_id)
     assert record is not None

@@ -63,12 +63,13 @@ def test_the_analysis_of_tunes_results_is_that_of_the_records(tmp_path: Path) ->
     experiment.write_plan("", grid.plan())
     results = run_grid(grid.plan(), GridRequest(experiment=experiment, data_root=tmp_path))
 
-    kinds = {}
+    kinds, messages = {}, {}
     for trial in grid.plan():
         record = experiment.read(trial.trial_id)
         assert record is not None, trial.title
         kinds[trial.model] = record.error.kind if record.error else record.status
-    assert kinds == {GOOD: "completed", **BAD}
+        messages[trial.model] = record.error.message if record.error else ""
+    assert kinds == {GOOD: "completed", **BAD}, messages
     # Tune's own view agrees: what did not complete is an error there.
     assert (len(results), results.num_errors) == (len(kinds), len(BAD))
 
@@ -82,6 +83,25 @@ def test_the_analysis_of_tunes_results_is_that_of_the_records(tmp_path: Path) ->
         theirs = theirs.sort_values("trial_id").drop(columns="source").reset_index(drop=True)
         pd.testing.assert_frame_equal(ours, theirs)
     assert "failed" in tables
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_trials_that_compete_for_a_device_run_in_the_plans_order(tmp_path: Path) -> None:
+    from raybench.grid import GridRequest, run_grid
+
+    one, two = {**SMALL, "epochs": 1, "isolation": "node"}, {**SMALL, "epochs": 1}
+    shared = grid_spec({**one, "model": GOOD, "hardware": ["cpu:2", "cpu:1"], "repeats": 3})
+    apart = grid_spec({**two, "model": GOOD, "hardware": "cpu:1", "repeats": 2})
+    experiment = Experiment(tmp_path, "unit")
+    trials = [*shared.plan(), *apart.plan()]
+    results = run_grid(trials, GridRequest(experiment=experiment, data_root=tmp_path))
+    assert len(results) == 8
+    records = {trial.trial_id: experiment.read(trial.trial_id) for trial in trials}
+    assert {record.status for record in records.values() if record} == {"completed"}
+    written = [experiment.record_path(trial.trial_id).stat().st_mtime_ns for trial in shared.plan()]
+    assert written == sorted(written)
+    frame = from_experiment_analysis(results)
+    assert set(frame["trial_id"]) == set(records)
 
 
 @pytest.mark.usefixtures("local_ray")

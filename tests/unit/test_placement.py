@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from raybench.errors import ClusterError
-from raybench.placement import HOST, HOST_SHARE, check_placeable, resources_of
+from raybench.placement import HOST, HOST_SHARE, check_placeable, lanes_of, resources_of, slots
 from raybench.spec import TrialSpec, trial_spec
 
 
@@ -28,6 +28,29 @@ def test_a_cpu_trial_asks_for_its_threads() -> None:
 
 def test_isolation_takes_the_whole_host() -> None:
     assert resources_of(trial("P100", isolation="node"))[HOST] == 1.0
+
+
+def test_what_competes_for_a_device_asks_alike_and_keeps_its_order() -> None:
+    trials = [
+        trial("P100", num_workers=1), trial("K80"), trial("P100", num_workers=4),
+        trial("cpu:1", isolation="node"), trial("cpu:4", isolation="node"),
+        trial("cpu:1"), trial("cpu:4"),
+    ]  # fmt: skip
+    lanes = {lane.trials: lane.resources for lane in lanes_of(trials)}
+    assert lanes == {
+        (trials[0], trials[2]): {"CPU": 5.0, "GPU": 1.0, "P100": 1.0, HOST: HOST_SHARE},
+        (trials[1],): {"CPU": 3.0, "GPU": 1.0, "K80": 1.0, HOST: HOST_SHARE},
+        (trials[3], trials[4]): {"CPU": 4.0, HOST: 1.0},
+        (trials[5],): {"CPU": 1.0, HOST: HOST_SHARE},
+        (trials[6],): {"CPU": 4.0, HOST: HOST_SHARE},
+    }
+
+
+def test_slots_are_counted_host_by_host() -> None:
+    asked = resources_of(trial("P100", num_workers=2))
+    assert slots(asked, [P100_HOST, {**P100_HOST, "CPU": 32.0}]) == 2 + 4
+    assert slots(resources_of(trial("P100", isolation="node")), [P100_HOST, P100_HOST]) == 2
+    assert slots(asked, []) == 0
 
 
 def test_what_fits_is_accepted() -> None:
