@@ -21,6 +21,7 @@ import psutil
 
 from raybench import cluster
 from raybench.errors import ClusterError, RaybenchError
+from raybench.measure.devices import gpu_names
 
 RAY_STOPS_S, TRIALS_STOP_S = 6.0, 3.0
 """How long Ray, and then what is left of its workers, may take to end; Slurm allows 30 s in all."""
@@ -71,8 +72,7 @@ def find_offer() -> cluster.Offer:
         text=True,
     ).stdout
     gres = cluster.gres_on_host(details, os.environ["SLURMD_NODENAME"])
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    return cluster.host_offer(os.environ, gres, cluster.visible_gpu_names(visible))
+    return cluster.host_offer(os.environ, gres, gpu_names())
 
 
 def start(offer: cluster.Offer) -> None:

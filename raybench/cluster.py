@@ -19,6 +19,7 @@ from typing import Any
 
 from raybench.catalog.hardware import GPUS, label_of
 from raybench.errors import ClusterError, HardwareError
+from raybench.measure.kernels import check_gpus, environment_for
 from raybench.placement import HOST
 
 JOB_LABEL, HOST_LABEL, GPU_LABEL = "raybench.job", "raybench.host", "raybench.gpu"
@@ -45,9 +46,6 @@ LONGEST_TEMP_DIR = 38
 
 OBJECT_STORE_BYTES = 256 * 2**20
 """Trials exchange a few kilobytes; Ray would otherwise claim 30 % of the host's memory."""
-
-OLDEST_CURRENT = (7, 5)
-"""Compute capability below which the torch of ``environments/current.txt`` has no kernels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,48 +123,13 @@ def label_of_gres(gres_type: str) -> str | None:
     return label_of(re.sub(r"[_\-.]+", " ", gres_type).upper())
 
 
-def visible_gpu_names(visible: str | None) -> list[str] | None:
-    """Ask NVML for the names of the GPUs in ``visible`` (as in ``CUDA_VISIBLE_DEVICES``).
-
-    Returns:
-        a name per GPU; None where there is no NVIDIA driver.
-    """
-    import pynvml  # noqa: PLC0415 - a host without GPUs need not load it
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return None
-    try:
-        count = pynvml.nvmlDeviceGetCount()
-        wanted = [str(i) for i in range(count)] if visible is None else visible.split(",")
-        handles = [
-            pynvml.nvmlDeviceGetHandleByIndex(int(device))
-            if device.isdigit()
-            else pynvml.nvmlDeviceGetHandleByUUID(device)
-            for device in (entry.strip() for entry in wanted)
-            if device
-        ]
-        names = [pynvml.nvmlDeviceGetName(handle) for handle in handles]
-        return [name.decode() if isinstance(name, bytes) else name for name in names]
-    except pynvml.NVMLError as error:
-        raise HardwareError(
-            f"NVML cannot name the GPUs CUDA_VISIBLE_DEVICES={visible}: {error}",
-            cure="run nvidia-smi on this host",
-        ) from None
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def host_offer(
-    environ: Mapping[str, str], gres: Mapping[str, int], names: Sequence[str] | None
-) -> Offer:
+def host_offer(environ: Mapping[str, str], gres: Mapping[str, int], names: Sequence[str]) -> Offer:
     """Decide what a host offers.
 
     Args:
         environ: the environment of a Slurm step's task on that host.
         gres: its GPUs by GRES type, from ``gres_on_host``.
-        names: the GPUs' own names, or None where there is no driver.
+        names: the GPUs' own names; none where there is no driver.
 
     Raises:
         HardwareError: GPUs of no known type, or of more than one: Ray could not tell them apart.
@@ -189,7 +152,7 @@ def host_offer(
         raise HardwareError(
             f"no label is known for this host's GPUs: {', '.join(unknown) or 'Slurm names none'}",
             allowed=", ".join(sorted(GPUS)),
-            cure="add a row to raybench/catalog/hardware.py, or give the GRES a type in gres.conf",
+            cure="add a row to raybench/catalog/hardware.csv, or give the GRES a type in gres.conf",
         )
     if len(known) > 1:
         raise HardwareError(
@@ -200,11 +163,6 @@ def host_offer(
     return Offer(cpus=cpus, gpus=given, label=known[0], verified=bool(names))
 
 
-def environment_for(compute_capability: tuple[int, int]) -> str:
-    """Return the environment in ``cluster/environments`` whose torch has kernels for a GPU."""
-    return "current" if compute_capability >= OLDEST_CURRENT else "kepler-pascal"
-
-
 def check_torch() -> str | None:
     """Train one small convolution on every visible GPU.
 
@@ -213,20 +171,22 @@ def check_torch() -> str | None:
     """
     import torch  # noqa: PLC0415 - takes seconds
 
-    for index in range(torch.cuda.device_count()):
-        capability = torch.cuda.get_device_capability(index)
-        try:
-            layer = torch.nn.Conv2d(3, 8, 3).to(f"cuda:{index}")
-            layer(torch.ones(2, 3, 16, 16, device=f"cuda:{index}")).sum().backward()
-            torch.cuda.synchronize(index)
-        except RuntimeError as error:
-            return (
-                f"torch {torch.__version__} cannot run a convolution on "
-                f"{torch.cuda.get_device_name(index)} (sm_{capability[0]}{capability[1]}): "
-                f"{str(error).splitlines()[0]}\n"
-                f"to do:   cluster/environments/create.sh {environment_for(capability)}"
-            )
-    if torch.cuda.device_count() == 0:
+    checks = check_gpus()
+    for check in checks:
+        if check.problem is None:
+            continue
+        major, minor = check.compute_capability
+        environment = environment_for(check.compute_capability)
+        cure = (
+            f"cluster/environments/create.sh {environment}"
+            if environment
+            else "none of cluster/environments has kernels for it"
+        )
+        return (
+            f"torch {torch.__version__} cannot run a convolution on {check.name} "
+            f"(sm_{major}{minor}): {check.problem}\nto do:   {cure}"
+        )
+    if not checks:
         return f"torch {torch.__version__} sees no GPU, though Slurm gave this job one"
     return None
 

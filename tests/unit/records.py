@@ -218,7 +218,6 @@ def _environment(threads: int, on_gpu: bool) -> dict[str, Any]:
         "allowed_cpus": 4,
         "host_memory_bytes": 128 * 2**30,
         "threads": threads,
-        "allowed_cpus": 4,
         "affinity": list(range(4)),
         "slurm": None,
         "flags": {"cudnn_benchmark": False, "allow_tf32": False},

@@ -3,10 +3,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sys
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,6 +12,7 @@ from hypothesis import strategies as st
 from raybench import cluster
 from raybench.cluster import HOST_LABEL, JOB_LABEL, Offer, RayNode
 from raybench.errors import ClusterError, HardwareError
+from raybench.measure.kernels import GpuCheck
 
 DETAILS = """JobId=7 JobName=raybench
    JobState=RUNNING Reason=None Dependency=(null)
@@ -91,13 +89,13 @@ def test_offer_of_gpus_that_say_what_they_are() -> None:
 
 def test_offer_without_a_driver_is_unverified() -> None:
     environ = {"SLURM_CPUS_ON_NODE": "3", "SLURM_GPUS_ON_NODE": "1", "CUDA_VISIBLE_DEVICES": "0"}
-    assert cluster.host_offer(environ, {"k80": 1}, None) == Offer(
+    assert cluster.host_offer(environ, {"k80": 1}, []) == Offer(
         cpus=3, gpus=1, label="K80", verified=False
     )
 
 
-@pytest.mark.parametrize("names", [None, ["Tesla P100-PCIE-16GB"]])
-def test_offer_holds_no_gpu_that_slurm_did_not_give(names: list[str] | None) -> None:
+@pytest.mark.parametrize("names", [[], ["Tesla P100-PCIE-16GB"]])
+def test_offer_holds_no_gpu_that_slurm_did_not_give(names: list[str]) -> None:
     offer = cluster.host_offer({"SLURM_CPUS_ON_NODE": "4"}, {}, names)
     assert offer == Offer(cpus=4)
     assert offer.resources == {"raybench_host": 1}
@@ -105,7 +103,7 @@ def test_offer_holds_no_gpu_that_slurm_did_not_give(names: list[str] | None) -> 
 
 def test_offer_counts_visible_devices_where_slurm_gives_no_number() -> None:
     environ = {"SLURM_CPUS_ON_NODE": "4", "CUDA_VISIBLE_DEVICES": "1,3"}
-    assert cluster.host_offer(environ, {"k80": 2}, None).gpus == 2
+    assert cluster.host_offer(environ, {"k80": 2}, []).gpus == 2
 
 
 @pytest.mark.parametrize(
@@ -287,51 +285,28 @@ def test_state_root() -> None:
     assert cluster.state_root({}) == Path.home() / ".raybench"
 
 
-def old_gpu(message: str | None, *, count: int = 1) -> SimpleNamespace:
-    """A torch, as far as ``check_torch`` uses it, with a P100."""
-
-    class Layer:
-        def __init__(self, *shape: int) -> None:
-            pass
-
-        def to(self, device: str) -> Layer:
-            if message is not None:
-                raise RuntimeError(message)
-            return self
-
-        def __call__(self, images: Any) -> Any:
-            return SimpleNamespace(sum=lambda: SimpleNamespace(backward=lambda: None))
-
-    return SimpleNamespace(
-        __version__="2.15.0",
-        nn=SimpleNamespace(Conv2d=Layer),
-        ones=lambda *shape, device: None,
-        cuda=SimpleNamespace(
-            device_count=lambda: count,
-            get_device_capability=lambda index: (6, 0),
-            get_device_name=lambda index: "Tesla P100-PCIE-16GB",
-            synchronize=lambda index: None,
-        ),
+def p100(problem: str | None) -> GpuCheck:
+    return GpuCheck(
+        name="Tesla P100-PCIE-16GB", compute_capability=(6, 0), listed=False, problem=problem
     )
 
 
 def test_torch_without_kernels_is_named_with_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    broken = old_gpu("CUDA error: no kernel image is available for execution on the device\nmore")
-    monkeypatch.setitem(sys.modules, "torch", broken)
+    error = "CUDA error: no kernel image is available for execution on the device"
+    monkeypatch.setattr(cluster, "check_gpus", lambda: [p100(None), p100(error)])
     problem = cluster.check_torch()
     assert problem is not None
     assert "Tesla P100-PCIE-16GB (sm_60): CUDA error: no kernel image" in problem
     assert "create.sh kepler-pascal" in problem
-    assert "more" not in problem
 
 
 def test_torch_with_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch", old_gpu(None))
+    monkeypatch.setattr(cluster, "check_gpus", lambda: [p100(None)])
     assert cluster.check_torch() is None
 
 
 def test_torch_that_sees_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch", old_gpu(None, count=0))
+    monkeypatch.setattr(cluster, "check_gpus", list)
     assert "sees no GPU" in str(cluster.check_torch())

@@ -74,7 +74,7 @@ def test_a_killed_process_is_a_failed_record(tmp_path: Path) -> None:
 
 
 def test_a_hang_is_a_failed_record(tmp_path: Path) -> None:
-    process = TrialProcess(request(tmp_path, model="small_models:hangs"), stall_s=8)
+    process = TrialProcess(request(tmp_path, model="small_models:hangs"), stall_s=3)
     record = finish(process)
     assert record.error is not None
     assert record.error.kind == "hung"
