@@ -53,7 +53,7 @@ from raybench.spec import TrialSpec
 from raybench.store import Experiment, utc_now
 from raybench.training import Trainer, set_switches
 
-LOOK_S = 3.0
+LOOK_S = 2.0
 """Seconds after which the passes that look where the time goes end, once they have a few steps."""
 LOOK_STEPS = (5, 50)
 """Fewest and most steps of those passes."""

@@ -33,13 +33,14 @@ def demo(settings: Settings = None, results: Results = None) -> None:
     code = measure(plan, folder, RunOptions())
     show_tables(folder)
     if code == 0:
-        typer.echo(_NEXT)
+        typer.echo(_NEXT.format(results=folder.folder))
     raise typer.Exit(code)
 
 
 _NEXT = """
 Measured on this machine, just now. What to do next:
-  raybench explain RESULTS                       why the speedup is not higher
-  raybench run resnet18 mnist --epochs 1         one trial (raybench data fetch mnist, first)
-  raybench plan experiments/paper.yaml           the paper's grid: what would run, and where
-  sbatch cluster/start_ray.sbatch                the paper's grid, on a Slurm cluster"""
+  why the speedup is not higher               raybench explain {results}
+  one trial on MNIST                          raybench data fetch mnist
+                                              raybench run resnet18 mnist --epochs 1
+  the paper's grid: what would run, where     raybench plan experiments/paper.yaml
+  the paper's grid on a Slurm cluster         sbatch cluster/start_ray.sbatch"""
