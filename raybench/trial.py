@@ -6,6 +6,7 @@ Plain PyTorch; nothing here knows of Ray. What goes wrong in a trial becomes its
 from __future__ import annotations
 
 import itertools
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, MutableSequence
@@ -358,9 +359,10 @@ class _Trial:
         others = host.seen()
         if others is None:
             self.missing["contention.co_located_trials"] = host.unavailable or "not known"
-        self.known["contention"] = Contention(
-            co_located_trials=others, load_average=host.load_average()
-        )
+        load, processors = host.load_average(), os.cpu_count() or 1
+        self.known["contention"] = Contention(co_located_trials=others, load_average=load)
+        if load > processors:
+            self._warn("contended", f"the host's load was {load:.1f} on {processors} processor(s)")
         if others:
             self._warn("contended", f"{others} other trial(s) ran on the same host meanwhile")
 

@@ -178,6 +178,18 @@ def test_a_model_that_disturbs_the_clock_is_named(
     assert "mean" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("load", "kinds"), [(1e4, {"contended"}), (0.0, set())])
+def test_a_busy_host_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, load: float, kinds: set[str]
+) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
+    record = run(tmp_path)
+    loads = [w for w in record.warnings if "load was" in w.message]
+    assert {warning.kind for warning in loads} == kinds
+    assert record.contention is not None
+    assert record.contention.load_average == load
+
+
 def test_a_model_that_learned_nothing_is_named(tmp_path: Path) -> None:
     record = run(tmp_path, model="small_models:blind")
     assert "no_learning" in {warning.kind for warning in record.warnings}
