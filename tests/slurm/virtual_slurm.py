@@ -176,8 +176,11 @@ class Slurm:
     def assert_nothing_left(self, job: Job, hosts: Sequence[str]) -> None:
         job.wait_for_end()
         for host in hosts:
-            assert self.processes(host) == []
-            assert self.temporary_files(host) == []
+            # Slurm calls a job ended when it has signalled its processes, not when they are gone.
+            deadline = time.monotonic() + 30
+            while left := [*self.processes(host), *self.temporary_files(host)]:
+                assert time.monotonic() < deadline, (host, left)
+                time.sleep(0.2)
         assert not (self.shared / "home" / ".raybench" / f"job-{job.number}").exists()
 
 
