@@ -69,7 +69,7 @@ def start(arguments: argparse.Namespace, signals: Signals) -> int:
             nodes = cluster.ray_nodes(hosts.head)
             say(f"Ray at {hosts.head} has {describe(nodes)}")
             if arguments.hold:
-                print(how_to_submit(cluster_state, state), flush=True)
+                print(how_to_submit(cluster_state, state, nodes), flush=True)
                 while True:
                     wait(signals, hosts)
             return run_grid(arguments, root, name, signals, hosts)
@@ -230,8 +230,17 @@ def write_tables(experiment: Path) -> None:
     say(f"the tables are in {experiment / 'tables.txt'}")
 
 
-def how_to_submit(running: cluster.ClusterState, state: Path) -> str:
-    """Return the commands by which the user submits single runs."""
+def how_to_submit(
+    running: cluster.ClusterState, state: Path, nodes: Sequence[cluster.RayNode]
+) -> str:
+    """Return the commands by which the user submits single runs, on hardware that there is."""
+    label = next(iter(sorted(cluster.gpus_by_label(nodes))), "cpu:1")
+    asked = "--entrypoint-num-cpus=1"
+    if label != "cpu:1":
+        asked = (
+            "--entrypoint-num-cpus=3 --entrypoint-num-gpus=1 \\\n"
+            f"    --entrypoint-resources='{{\"{label}\": 1}}'"
+        )
     port = running.dashboard.rpartition(":")[2]
     # Of a heterogeneous job, srun has to be told the component.
     component = "--het-group=0 " if allocation()[1] > 1 else ""
@@ -246,11 +255,10 @@ Where no host can be reached by ssh, put this before each command below instead 
   srun --jobid={running.job} {component}--overlap --nodes=1 --ntasks=1 --nodelist={running.head}
 
 Then, for each run:
-  raybench submit resnet18 mnist --hardware P100 -s epochs=1
+  raybench submit resnet18 mnist --hardware {label} -s epochs=1
 or, the same by Ray's own command, with a CPU for each of num_workers and one more:
-  ray job submit --entrypoint-num-cpus=3 --entrypoint-num-gpus=1 \\
-    --entrypoint-resources='{{"P100": 1}}' -- \\
-    raybench run resnet18 mnist --hardware P100 -s epochs=1
+  ray job submit {asked} -- \\
+    raybench run resnet18 mnist --hardware {label} -s epochs=1
 
 Records are in {running.results}/runs.
 More hosts join by: sbatch {HOME}/cluster/join_ray.sbatch {running.job}

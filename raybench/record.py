@@ -45,7 +45,7 @@ class WarningFacts(_Part):
     """Something that a reader of the figures has to know."""
 
     kind: str
-    """one word: no_learning, unverified_hardware, contended, throttled, …"""
+    """one word: no_learning, unverified_hardware, contended, busy_host, throttled, …"""
     message: str
     """what was seen, for a person"""
 

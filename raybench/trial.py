@@ -362,7 +362,7 @@ class _Trial:
         load, processors = host.load_average(), os.cpu_count() or 1
         self.known["contention"] = Contention(co_located_trials=others, load_average=load)
         if load > processors:
-            self._warn("contended", f"the host's load was {load:.1f} on {processors} processor(s)")
+            self._warn("busy_host", f"the host's load was {load:.1f} on {processors} processor(s)")
         if others:
             self._warn("contended", f"{others} other trial(s) ran on the same host meanwhile")
 

@@ -178,7 +178,7 @@ def test_a_model_that_disturbs_the_clock_is_named(
     assert "mean" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("load", "kinds"), [(1e4, {"contended"}), (0.0, set())])
+@pytest.mark.parametrize(("load", "kinds"), [(1e4, {"busy_host"}), (0.0, set())])
 def test_a_busy_host_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, load: float, kinds: set[str]
 ) -> None:
