@@ -254,11 +254,6 @@ def run_in_process(
 
 
 def _fork_server() -> Any:
-    # Read by OpenMP when torch is loaded. Threads that spin while they wait keep the processor
-    # from the thread that they wait for: with one other busy process on two processors, a step of
-    # GoogLeNet with two threads took 8 s spinning and 0.13 s asleep. What the user set counts, and
-    # the record holds it.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
     return context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
 from typing import Any
 
@@ -29,6 +30,9 @@ def demo(settings: Settings = None, results: Results = None) -> None:
         typer.echo("one processor only: the demo leaves cpu:2, and so the speedup, out", err=True)
         content["hardware"] = "cpu:1"
     plan = grid_spec({**content, **parse_settings(settings or ())}, "the demo's grid")
+    # OpenMP's threads would spin while they wait, and so keep a busy machine's processor from the
+    # very thread that they wait for; a step then takes a hundred times as long.
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     folder = Experiment(results_root(results), plan.name)
     code = measure(plan, folder, RunOptions())
     show_tables(folder)

@@ -62,12 +62,6 @@ def test_variables_are_set_before_the_trial_starts(tmp_path: Path) -> None:
     assert "OMP_PROC_BIND" not in os.environ
 
 
-def test_threads_wait_asleep_unless_the_user_wants_otherwise(tmp_path: Path) -> None:
-    record = finish(TrialProcess(request(tmp_path)))
-    assert record.environment is not None
-    assert record.environment.variables["OMP_WAIT_POLICY"] == "PASSIVE"
-
-
 def test_a_killed_process_is_a_failed_record(tmp_path: Path) -> None:
     record = finish(TrialProcess(request(tmp_path, model="small_models:killed")))
     assert record.status == "failed"
