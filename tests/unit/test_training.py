@@ -138,3 +138,22 @@ def test_evaluation_counts_right_answers_and_sums_losses() -> None:
     expected = functional.cross_entropy(logits, LABELS, reduction="sum")
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     assert int(correct) == int((logits.argmax(1) == LABELS).sum())
+
+
+def test_compile_is_what_then_trains_and_evaluates(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[bool] = []
+
+    def compiled(model: torch.nn.Module) -> Any:
+        def call(images: torch.Tensor) -> Any:
+            calls.append(model.training)
+            return model(images)
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    made = trainer(execution="compile")
+    made.accelerate(IMAGES, LABELS)
+    made.step(IMAGES, LABELS)
+    made.model.eval()
+    made.evaluate(IMAGES, LABELS)
+    assert calls == [True, False]
