@@ -211,6 +211,8 @@ def summary(record: TrialRecord, path: Path) -> str:
     if record.hardware:
         verified = "verified" if record.hardware.verified else "NOT verified"
         rows.append(("hardware", f"{record.hardware.detected} ({verified})"))
+    if record.tune_up:
+        rows.append(("executed", f"{record.tune_up.chosen.title}, as a tune-up chose"))
     if record.running_time_s is not None:
         count = len(record.epochs)
         rows.append(("running time", f"{record.running_time_s:.3f} s for {count} epoch(s)"))

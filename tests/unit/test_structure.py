@@ -12,12 +12,12 @@ PACKAGE = Path(__file__).parents[2] / "raybench"
 
 LAYERS = (
     ("errors",),
-    ("catalog",),
+    ("catalog", "processes"),
     ("spec",),
     ("record", "placement"),
     ("store", "sanity", "measure"),
     ("inputs", "training", "analysis"),
-    ("epochs", "report", "ray_session"),
+    ("epochs", "tune_up", "report", "ray_session"),
     ("trial",),
     ("worker", "cluster"),
     ("grid", "jobs"),
