@@ -155,13 +155,17 @@ class Experiment:
         except OSError as error:
             raise RecordError(f"{path}: {error.strerror}") from None
 
-    def is_complete(self, trial: TrialSpec) -> bool:
-        """Whether a complete record of exactly this trial exists; a damaged one does not count."""
+    def completed(self, trial: TrialSpec) -> TrialRecord | None:
+        """Return the complete record of exactly this trial; a damaged one does not count."""
         try:
             record = self.read(trial.trial_id)
         except RecordError:
-            return False
-        return record is not None and record.status == "completed"
+            return None
+        return record if record is not None and record.status == "completed" else None
+
+    def is_complete(self, trial: TrialSpec) -> bool:
+        """Whether a complete record of exactly this trial exists."""
+        return self.completed(trial) is not None
 
 
 def write_once(path: Path, content: bytes) -> bytes:

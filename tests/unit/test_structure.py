@@ -15,7 +15,7 @@ LAYERS = (
     ("catalog", "processes"),
     ("spec",),
     ("record", "placement"),
-    ("store", "sanity", "measure"),
+    ("store", "sanity", "measure", "estimate"),
     ("inputs", "training", "analysis"),
     ("epochs", "tune_up", "report", "ray_session"),
     ("trial",),
