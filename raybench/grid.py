@@ -30,7 +30,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raybench.errors import ClusterError
 from raybench.placement import HOST_TIMEOUT_S, HostWatch, check_placeable, lanes_of, slots
-from raybench.ray_session import cluster_hosts
+from raybench.ray_session import cluster_hosts, host_is_leaving
 from raybench.record import ErrorFacts
 from raybench.spec import TrialSpec, trial_spec
 from raybench.store import Experiment
@@ -91,7 +91,7 @@ class TrialActor(tune.Trainable):
     """Asks for a trial's process and relays its epochs to Tune, one result an epoch.
 
     The last result holds the whole record. A trial that did not complete then raises, so that
-    Tune shows it as an error too.
+    Tune shows it as an error too; so does one whose host leaves, lest its actor is used again.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -114,7 +114,7 @@ class TrialActor(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Wait for the next epoch, or for the end, and report it."""
         if self._failed:
-            raise TrialNotComplete(self._failed)
+            raise NoMoreTrials(self._failed)
         process = self._process = self._process or self._start()
         while True:
             epochs = process.state.epochs
@@ -151,13 +151,16 @@ class TrialActor(tune.Trainable):
             self._tell(process, last=True)
         if record.error is not None:
             self._failed = record.error.message
+        elif host_is_leaving():
+            # Tune would give this actor the next trial; it uses none again that has raised.
+            self._failed = "the trial is complete, and its host leaves the cluster"
         last = record.epochs[-1].model_dump(mode="json") if record.epochs else {}
         return {
             **last,
             "running_time_s": record.running_time_s,
             "status": record.status,
             "record": record.model_dump(mode="json"),
-            "done": record.status == "completed",
+            "done": record.status == "completed" and not self._failed,
         }
 
     def _tell(self, process: TrialProcess, last: bool = False) -> None:
@@ -172,8 +175,8 @@ class TrialActor(tune.Trainable):
             process.interrupt()
 
 
-class TrialNotComplete(RuntimeError):
-    """What Tune sees of a trial whose record says that it failed or was interrupted."""
+class NoMoreTrials(RuntimeError):
+    """What Tune sees after the last result of a trial that failed, or whose host leaves."""
 
 
 class _StopAll(Stopper):
