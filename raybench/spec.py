@@ -6,6 +6,7 @@ not spent on finding out.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
@@ -223,14 +224,14 @@ class TrialSpec(BaseModel):
         """
         return trial_spec({**self.model_dump(), **settings})
 
-    @property
+    @functools.cached_property
     def trial_id(self) -> str:
         """A readable name and a hash of every field: the same spec is the same id."""
         model = self.model.rsplit(":", 1)[-1]
         name = f"{model}-{self.dataset}-{self.hardware}-r{self.repeat}".replace(":", "")
         return f"{name}-{_digest(self.model_dump(mode='json'))}"
 
-    @property
+    @functools.cached_property
     def identity(self) -> str:
         """A hash of what makes two trials repeats of the same measurement."""
         return _digest(self.model_dump(mode="json", exclude=set(NOT_IDENTITY)))

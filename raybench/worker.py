@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 STALL_S = 1800.0
 """Seconds without a step or an event after which a trial counts as hung."""
 
+ENDED = ("completed", "failed", "interrupted")
+"""The phases in which a trial is over."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRequest:
@@ -66,13 +69,15 @@ class TrialState:
         images: images trained on and evaluated so far.
         host: where it runs.
         message: the first line of why it did not complete.
+        started_at: when, UTC, ISO 8601.
     """
 
     phase: str
-    epochs: tuple[Epoch, ...]
-    images: int
-    host: str
+    epochs: tuple[Epoch, ...] = ()
+    images: int = 0
+    host: str = ""
     message: str = ""
+    started_at: str = ""
 
 
 class TrialProcess:
@@ -112,12 +117,18 @@ class TrialProcess:
     @property
     def state(self) -> TrialState:
         """How far the trial is."""
+        phase, message = self._phase, ""
+        if self._record is not None:
+            phase, message = self._record.status, first_line(self._record.error)
+        elif self._failure is not None:
+            phase, message = "failed", self._failure.splitlines()[0]
         return TrialState(
-            phase=self._record.status if self._record else self._phase,
+            phase=phase,
             epochs=tuple(self._epochs),
             images=self._counters[0],
             host=os.uname().nodename,
-            message=first_line(self._record.error) if self._record else "",
+            message=message,
+            started_at=self._started_at,
         )
 
     def wait(self, timeout_s: float) -> None:
@@ -205,16 +216,24 @@ class TrialProcess:
                     "; most often the kernel, or Slurm, because memory ran out"
                     "\nto do:   ask for more memory (--mem), or use fewer num_workers"
                 )
-        record = TrialRecord(
-            trial_id=self._request.spec.trial_id,
-            experiment=self._request.experiment,
-            started_at=self._started_at,
-            spec=self._request.spec,
-            status="failed",
-            error=ErrorFacts(kind=kind, message=message, traceback=None),
-            epochs=tuple(self._epochs),
-        )
-        return record.with_reason("the trial's process ended before it could record this")
+        error = ErrorFacts(kind=kind, message=message, traceback=None)
+        return unfinished_record(self._request.spec, self._request.experiment, self.state, error)
+
+
+def unfinished_record(
+    spec: TrialSpec, experiment: str, state: TrialState, error: ErrorFacts
+) -> TrialRecord:
+    """Make the record of a trial that could not write one."""
+    record = TrialRecord(
+        trial_id=spec.trial_id,
+        experiment=experiment,
+        started_at=state.started_at,
+        spec=spec,
+        status="failed",
+        error=error,
+        epochs=state.epochs,
+    )
+    return record.with_reason("the trial's process ended before it could record this")
 
 
 def first_line(error: ErrorFacts | None) -> str:

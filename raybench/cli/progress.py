@@ -21,9 +21,8 @@ from rich.text import Text
 from raybench.estimate import total_images
 from raybench.record import TrialRecord
 from raybench.spec import TrialSpec
-from raybench.worker import TrialRequest, TrialState, run_in_process
+from raybench.worker import ENDED, TrialRequest, TrialState, run_in_process
 
-ENDED = ("completed", "failed", "interrupted")
 LINE_EVERY_S = 30.0
 RATE_OVER_S = 10.0
 
