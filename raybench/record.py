@@ -191,7 +191,7 @@ class ModelFacts(_Part):
     parameters: int
     """trainable parameters, auxiliary heads included"""
     flops_per_image: float | None
-    """floating-point operations of a training step (forward and backward) for one image"""
+    """operations of a training step (forward, backward) for one image; multiply and add are two"""
     aux_loss_weight: float | None
     """weight of the auxiliary heads' losses; null for a model without heads"""
 
