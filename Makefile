@@ -16,7 +16,7 @@ demo: $(VENV)/.installed
 	$(BIN)/raybench demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q tests/unit tests/ray
+	$(BIN)/python -m pytest -q tests/unit tests/current tests/ray
 
 slurm-test: $(VENV)/.installed-dev
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q tests/slurm

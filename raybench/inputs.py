@@ -136,7 +136,11 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 class LoaderInput:
-    """The ``dataloader`` pipeline, with the settings of torchvision's training reference."""
+    """The ``dataloader`` pipeline, with the settings of torchvision's training reference.
+
+    Those are pinned memory, copies that do not block, and two batches prefetched by each worker
+    (references/classification/train.py). Its workers start anew in each epoch; these live on.
+    """
 
     def __init__(
         self, spec: TrialSpec, split: Split, device: torch.device, order: EpochOrder

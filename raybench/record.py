@@ -178,14 +178,14 @@ class Phases(_Part):
 
 
 class Memory(_Part):
-    """Peak memory of the trial."""
+    """Peak memory of the trial, without the pass that looks where the time goes."""
 
     peak_allocated_bytes: int | None
-    """of the device, in tensors"""
+    """of the device, in tensors, during the timed epochs"""
     peak_reserved_bytes: int | None
-    """of the device, held by torch's allocator"""
+    """of the device, held by torch's allocator, during the timed epochs"""
     peak_host_bytes: int | None
-    """of the trial's process on the host"""
+    """of the host, by the trial's process from its start to the end of the timed epochs"""
 
 
 class Range(_Part):
@@ -252,7 +252,7 @@ class ModelFacts(_Part):
     parameters: int
     """trainable parameters, auxiliary heads included"""
     flops_per_image: float | None
-    """floating-point operations of a training step (forward and backward) for one image"""
+    """operations of a training step (forward, backward) for one image; multiply and add are two"""
     aux_loss_weight: float | None
     """weight of the auxiliary heads' losses; null for a model without heads"""
 

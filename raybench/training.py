@@ -75,7 +75,7 @@ class Trainer:
             self.model = self.model.to(memory_format=torch.channels_last)
         self.optimizer = _optimizer(spec, self.model)
         self._initial = copy.deepcopy(self.model.state_dict())
-        self._scaler = _loss_scaler() if spec.precision == "fp16" else None
+        self._scaler = _loss_scaler(device) if spec.precision == "fp16" else None
         self._call: Callable[[Tensor], Any] = self.model
         self._graphed: _GraphedStep | None = None
 
@@ -103,7 +103,7 @@ class Trainer:
                 if isinstance(value, Tensor):
                     value.zero_()
         if self._scaler is not None:
-            self._scaler = _loss_scaler()
+            self._scaler = _loss_scaler(self.device)
         torch.manual_seed(self.spec.seed + self.spec.repeat)
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -226,9 +226,9 @@ def _optimizer(spec: TrialSpec, model: nn.Module) -> torch.optim.Optimizer:
     return made
 
 
-def _loss_scaler() -> Any:
+def _loss_scaler(device: torch.device) -> Any:
     if hasattr(torch.amp, "GradScaler"):
-        return torch.amp.GradScaler("cuda")
+        return torch.amp.GradScaler(device.type)
     return torch.cuda.amp.GradScaler()  # torch before 2.3
 
 

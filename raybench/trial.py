@@ -273,10 +273,11 @@ class _Trial:
             step(full[0][:rest], full[1][:rest])
 
     def _describe_model(self, audit: StepAudit, batch_size: int) -> None:
-        flops = None if audit.flops is None else audit.flops / batch_size
+        flops = None if audit.uncounted else audit.flops / batch_size
         if flops is None:
+            names = ", ".join(sorted(audit.uncounted))
             self.missing["model.flops_per_image"] = (
-                f"torch {torch.__version__} has no FLOP counter; 2.1 and newer have one"
+                f"neither raybench nor torch {torch.__version__} counts what {names} does"
             )
         if self.spec.aux_loss_weight is None:
             self.missing["model.aux_loss_weight"] = "the model has no auxiliary heads"

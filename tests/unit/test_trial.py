@@ -86,6 +86,22 @@ def test_a_trial_tells_its_phases_and_epochs_in_order(tmp_path: Path) -> None:
     assert progress == [300, 300]
 
 
+def test_memory_is_that_of_the_timed_epochs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host's peak is read as they end: the pass after them, which holds more, is no part."""
+    events: list[Event] = []
+
+    def peak() -> int:
+        assert isinstance(events[-1], EpochDone)
+        return 867 + len(events)
+
+    monkeypatch.setattr("raybench.trial.peak_host_bytes", peak)
+    record = run_trial(trial_spec(SMALL), context(tmp_path, report=events.append))
+    assert record.memory is not None
+    assert record.memory.peak_host_bytes == 867 + len(["setup", "warm-up", "training", 1, 2])
+
+
 def test_the_same_seed_gives_bitwise_the_same_losses(tmp_path: Path) -> None:
     first = run(tmp_path, deterministic=True)
     again = run(tmp_path, deterministic=True)
