@@ -36,6 +36,7 @@ def rows(rendered):
     return {cells[0].strip(): " ".join(cell.strip() for cell in cells[1:]) for cells in lines}
 
 
+@pytest.fixture(scope="module")
 def all_tables():
     failed = [make_failed(dataset="kmnist"), make_record(dataset="kmnist", hardware="K80")]
     records = [*make_grid(3), *failed]
@@ -55,19 +56,19 @@ def test_the_published_tables_digit_for_digit():
 
 
 @pytest.mark.parametrize("tablefmt", tabulate.tabulate_formats)
-def test_every_format_of_tabulate(tablefmt):
-    rendered = text.render(all_tables(), tablefmt)
+def test_every_format_of_tabulate(tablefmt, all_tables):
+    rendered = text.render(all_tables, tablefmt)
     assert "GoogLeNet" in rendered
     assert "failed" in rendered
 
 
-def test_an_unknown_format_is_refused_with_the_nearest():
+def test_an_unknown_format_is_refused_with_the_nearest(all_tables):
     with pytest.raises(SpecError, match="did you mean 'github'"):
-        text.render(all_tables(), "git-hub")
+        text.render(all_tables, "git-hub")
 
 
-def test_json_and_csv_hold_each_cell_unrounded():
-    tables = all_tables()
+def test_json_and_csv_hold_each_cell_unrounded(all_tables):
+    tables = all_tables
     document = json.loads(text.render(tables, "json"))
     listed = list(csv.DictReader(io.StringIO(text.render(tables, "csv"))))
     cells = [(table["table"], cell) for table in document["tables"] for cell in table["cells"]]
@@ -117,14 +118,15 @@ def test_markup_in_a_record_stays_text():
         (None, "–"),
     ],
 )
-def test_a_ratio_is_rounded_to_what_its_interval_supports(cell, expected):
-    speedups = make_tables(from_records(make_grid(1)), ["speedup"])[0]
+def test_a_ratio_is_rounded_to_what_its_interval_supports(cell, expected, all_tables):
+    (speedups,) = (table for table in all_tables if table.name == "speedup")
     assert text.cell_text(speedups, cell) == expected
 
 
 @given(st.floats(min_value=1e-9, max_value=1e12), st.floats(min_value=0, max_value=1e12))
-def test_any_mean_can_be_shown(value, half_width):
-    (times,) = make_tables(from_records([make_record()]), ["running-time"])
+def test_any_mean_can_be_shown(all_tables, value, half_width):
+    times = all_tables[0]
+    assert times.name == "running-time"
     cell = Cell(state="measured", value=value, low=value - half_width, high=value + half_width)
     assert "±" in text.cell_text(times, cell)
 
