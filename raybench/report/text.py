@@ -7,6 +7,7 @@ import html
 import io
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -22,6 +23,8 @@ from raybench.errors import SpecError, nearest
 OWN_FORMATS = ("latex", "csv", "json")
 """Formats beside tabulate's: LaTeX with booktabs and grouped headings, and two for programs."""
 
+NOTHING = "nothing to compare: results on one hardware only"
+
 _STATE_TEXT = {"absent": "–", "unmeasured": "n/a"}
 
 _LATEX = str.maketrans(
@@ -32,14 +35,22 @@ _LATEX = str.maketrans(
         "^": r"\textasciicircum{}",
         "<": r"\textless{}",
         ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        "“": "``",
+        "”": "''",
+        "’": "'",
+        "…": r"\dots{}",
         "±": r"$\pm$",
         "×": r"$\times$",
         "≈": r"$\approx$",
         "−": r"$-$",
         "·": r"\textperiodcentered{}",
-        "–": "--",
+        "–": r"\textendash{}",
     }
 )
+
+_NOT_IN_OT1 = "«»ÐðÞþ"
+"""What pdflatex's usual fonts lack of Latin-1."""
 
 
 def render(tables: Sequence[Table], tablefmt: str = "github", *, width: int | None = None) -> str:
@@ -171,9 +182,7 @@ def _means(table: Table) -> list[str]:
 def _text(table: Table, tablefmt: str, width: int | None) -> str:
     heading, notes = title(table), [*_means(table), *table.notes]
     if not table.columns:
-        return _around(
-            heading, None, ["nothing to compare: results on one hardware only"], tablefmt
-        )
+        return _around(heading, None, [NOTHING], tablefmt)
     body = _grid(table, table.columns, tablefmt)
     if width is not None and max(map(len, body.splitlines())) > width:
         kinds = dict.fromkeys(hardware for hardware, _ in table.columns)
@@ -208,31 +217,65 @@ def _grid(table: Table, columns: Sequence[tuple[str, str]], tablefmt: str) -> st
 
 def _latex(table: Table) -> str:
     """Return a floating table with booktabs, datasets grouped under their hardware."""
-    columns = table.columns
+    if not table.columns:
+        return f"% {_tex(title(table))}: {NOTHING}"
     groups: dict[str, int] = {}
-    for hardware, _dataset in columns:
+    for hardware, _dataset in table.columns:
         groups[hardware] = groups.get(hardware, 0) + 1
     spans, rules, start = [], [], 2
     for hardware, width in groups.items():
         spans.append(rf"\multicolumn{{{width}}}{{c}}{{{_tex(hardware)}}}")
         rules.append(rf"\cmidrule(lr){{{start}-{start + width - 1}}}")
         start += width
-    heads = [_tex(dataset_title(dataset)) for _hardware, dataset in columns]
+    return _latex_float(
+        title(table),
+        ["Model", *(dataset_title(dataset) for _hardware, dataset in table.columns)],
+        _body(table, table.columns),
+        [*_means(table), *table.notes],
+        align="l" + "r" * len(table.columns),
+        above=[f" & {' & '.join(spans)} \\\\", " ".join(rules)],
+    )
+
+
+def _latex_float(
+    caption: str,
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    notes: Sequence[str],
+    *,
+    align: str,
+    above: Sequence[str] = (),
+) -> str:
+    """Return a floating table, no wider than the line, with its notes below.
+
+    Args:
+        caption, heads, rows, notes: plain text.
+        align: of the columns, such as ``lrr``.
+        above: lines of LaTeX above the headings.
+    """
+
+    def line(cells: Sequence[str]) -> str:
+        return f"{' & '.join(map(_tex, cells))} \\\\"
+
     return "\n".join(
         [
-            "% needs \\usepackage{booktabs} and, for pdflatex, an up-to-date LaTeX (UTF-8)",
-            r"\begin{table}",
+            "% needs \\usepackage{booktabs,graphicx} and, for pdflatex, a LaTeX of 2020 or later",
+            r"\begin{table}[htbp]",
             r"\centering",
-            rf"\caption{{{_tex(title(table))}}}",
-            rf"\begin{{tabular}}{{l{'r' * len(columns)}}}",
+            rf"\caption{{{_tex(caption)}}}",
+            r"\smallskip",
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{{align}}}",
             r"\toprule",
-            *([f" & {' & '.join(spans)} \\\\", " ".join(rules)] if columns else []),
-            f"{' & '.join(['Model', *heads])} \\\\",
+            *above,
+            line(heads),
             r"\midrule",
-            *(f"{' & '.join(map(_tex, row))} \\\\" for row in _body(table, columns)),
+            *map(line, rows),
             r"\bottomrule",
-            r"\end{tabular}",
-            *(rf"\par\footnotesize {_tex(note)}" for note in (*_means(table), *table.notes)),
+            r"\end{tabular}}",
+            *([r"\begin{flushleft}\footnotesize"] if notes else []),
+            *(rf"{_tex(note)}\par" for note in notes),
+            *([r"\end{flushleft}"] if notes else []),
             r"\end{table}",
         ]
     )
@@ -240,8 +283,9 @@ def _latex(table: Table) -> str:
 
 def _tex(text: str) -> str:
     """Escape what LaTeX would act on; what pdflatex's fonts may lack becomes a question mark."""
-    escaped = text.translate(_LATEX)
-    return "".join(c if ord(c) < 0x180 else "?" for c in escaped)
+    # Two hyphens, as of an option, would become a dash.
+    escaped = re.sub("-(?=-)", "-{}", text.translate(_LATEX))
+    return "".join(c if ord(c) < 0x100 and c not in _NOT_IN_OT1 else "?" for c in escaped)
 
 
 def as_json(document: Any) -> str:
@@ -263,7 +307,10 @@ def render_rows(
     heading: str, rows: Sequence[Mapping[str, str]], tablefmt: str, notes: Sequence[str] = ()
 ) -> str:
     """Render mappings of the same keys as a table with its heading and footnotes."""
-    tablefmt = "latex_booktabs" if tablefmt == "latex" else tablefmt
+    if tablefmt == "latex":
+        heads = list(rows[0]) if rows else []
+        cells = [list(row.values()) for row in rows]
+        return _latex_float(heading, heads, cells, notes, align="l" * len(heads))
     body = tabulate.tabulate(
         [list(row.values()) for row in rows],
         headers=list(rows[0]) if rows else [],
