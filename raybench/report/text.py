@@ -7,7 +7,6 @@ import html
 import io
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -19,6 +18,7 @@ from raybench.analysis.groups import Key, dataset_title
 from raybench.analysis.tables import Cell, Table
 from raybench.catalog.models import model_title
 from raybench.errors import SpecError, nearest
+from raybench.report import latex
 
 OWN_FORMATS = ("latex", "csv", "json")
 """Formats beside tabulate's: LaTeX with booktabs and grouped headings, and two for programs."""
@@ -26,31 +26,6 @@ OWN_FORMATS = ("latex", "csv", "json")
 NOTHING = "nothing to compare: results on one hardware only"
 
 _STATE_TEXT = {"absent": "–", "unmeasured": "n/a"}
-
-_LATEX = str.maketrans(
-    {
-        **{c: f"\\{c}" for c in "&%$#_{}"},
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "|": r"\textbar{}",
-        "“": "``",
-        "”": "''",
-        "’": "'",
-        "…": r"\dots{}",
-        "±": r"$\pm$",
-        "×": r"$\times$",
-        "≈": r"$\approx$",
-        "−": r"$-$",
-        "·": r"\textperiodcentered{}",
-        "–": r"\textendash{}",
-    }
-)
-
-_NOT_IN_OT1 = "«»ÐðÞþ"
-"""What pdflatex's usual fonts lack of Latin-1."""
 
 
 def render(tables: Sequence[Table], tablefmt: str = "github", *, width: int | None = None) -> str:
@@ -154,11 +129,14 @@ def cell_text(table: Table, cell: Cell | None) -> str:
     return f"{value:.{decimals}f}{percent} ± {(high - low) / 2:.{decimals}f}"
 
 
-def decimals_of(half_width: float, most: int) -> int:
-    """Return the decimals at which an interval's half-width has two significant digits."""
+def decimals_of(half_width: float, usual: int) -> int:
+    """Return the decimals at which an interval's half-width has two significant digits.
+
+    At most two more than are usual, which are those of an interval without a width.
+    """
     if not 0 < half_width < math.inf:
-        return most
-    return min(max(1 - math.floor(math.log10(half_width)), 0), most)
+        return usual
+    return min(max(1 - math.floor(math.log10(half_width)), 0), usual + 2)
 
 
 def _body(table: Table, columns: Sequence[tuple[str, str]]) -> list[list[str]]:
@@ -173,9 +151,12 @@ def _means(table: Table) -> list[str]:
     if len(table.cells) < 2:
         return []
     measured = Counter(key.hardware for key, cell in table.cells.items() if cell.value is not None)
+    less = ", less 1" if table.name == "improvement" else ""
     return [
-        f"geometric mean of {hardware} over {measured[hardware]} cells: {cell_text(table, cell)}"
+        f"geometric mean of the speedups on {hardware} over {measured[hardware]} cells{less}: "
+        f"{cell_text(table, cell)}"
         for hardware, cell in table.means.items()
+        if measured[hardware] > 1
     ]
 
 
@@ -218,16 +199,16 @@ def _grid(table: Table, columns: Sequence[tuple[str, str]], tablefmt: str) -> st
 def _latex(table: Table) -> str:
     """Return a floating table with booktabs, datasets grouped under their hardware."""
     if not table.columns:
-        return f"% {_tex(title(table))}: {NOTHING}"
+        return f"% {latex.escaped(title(table))}: {NOTHING}"
     groups: dict[str, int] = {}
     for hardware, _dataset in table.columns:
         groups[hardware] = groups.get(hardware, 0) + 1
     spans, rules, start = [], [], 2
     for hardware, width in groups.items():
-        spans.append(rf"\multicolumn{{{width}}}{{c}}{{{_tex(hardware)}}}")
+        spans.append(rf"\multicolumn{{{width}}}{{c}}{{{latex.escaped(hardware)}}}")
         rules.append(rf"\cmidrule(lr){{{start}-{start + width - 1}}}")
         start += width
-    return _latex_float(
+    return latex.floating(
         title(table),
         ["Model", *(dataset_title(dataset) for _hardware, dataset in table.columns)],
         _body(table, table.columns),
@@ -235,57 +216,6 @@ def _latex(table: Table) -> str:
         align="l" + "r" * len(table.columns),
         above=[f" & {' & '.join(spans)} \\\\", " ".join(rules)],
     )
-
-
-def _latex_float(
-    caption: str,
-    heads: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    notes: Sequence[str],
-    *,
-    align: str,
-    above: Sequence[str] = (),
-) -> str:
-    """Return a floating table, no wider than the line, with its notes below.
-
-    Args:
-        caption, heads, rows, notes: plain text.
-        align: of the columns, such as ``lrr``.
-        above: lines of LaTeX above the headings.
-    """
-
-    def line(cells: Sequence[str]) -> str:
-        return f"{' & '.join(map(_tex, cells))} \\\\"
-
-    return "\n".join(
-        [
-            "% needs \\usepackage{booktabs,graphicx} and, for pdflatex, a LaTeX of 2020 or later",
-            r"\begin{table}[htbp]",
-            r"\centering",
-            rf"\caption{{{_tex(caption)}}}",
-            r"\smallskip",
-            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-            rf"\begin{{tabular}}{{{align}}}",
-            r"\toprule",
-            *above,
-            line(heads),
-            r"\midrule",
-            *map(line, rows),
-            r"\bottomrule",
-            r"\end{tabular}}",
-            *([r"\begin{flushleft}\footnotesize"] if notes else []),
-            *(rf"{_tex(note)}\par" for note in notes),
-            *([r"\end{flushleft}"] if notes else []),
-            r"\end{table}",
-        ]
-    )
-
-
-def _tex(text: str) -> str:
-    """Escape what LaTeX would act on; what pdflatex's fonts may lack becomes a question mark."""
-    # Two hyphens, as of an option, would become a dash.
-    escaped = re.sub("-(?=-)", "-{}", text.translate(_LATEX))
-    return "".join(c if ord(c) < 0x100 and c not in _NOT_IN_OT1 else "?" for c in escaped)
 
 
 def as_json(document: Any) -> str:
@@ -310,7 +240,7 @@ def render_rows(
     if tablefmt == "latex":
         heads = list(rows[0]) if rows else []
         cells = [list(row.values()) for row in rows]
-        return _latex_float(heading, heads, cells, notes, align="l" * len(heads))
+        return latex.floating(heading, heads, cells, notes, align="l" * len(heads))
     body = tabulate.tabulate(
         [list(row.values()) for row in rows],
         headers=list(rows[0]) if rows else [],

@@ -111,6 +111,14 @@ def test_markup_in_a_record_stays_text():
             Cell(state="measured", value=1, low=0.9, high=1.1, n=5, verdict="not distinguishable"),
             "1.00 [0.90, 1.10] ≈",
         ),
+        (
+            Cell(state="measured", value=2.78110, low=2.78098, high=2.78122, n=5),
+            "2.78110 [2.78098, 2.78122]",
+        ),
+        (
+            Cell(state="measured", value=2.78110, low=2.7811, high=2.7811, n=5),
+            "2.7811 [2.7811, 2.7811]",
+        ),
         (Cell(state="failed"), "failed"),
         (Cell(state="interrupted"), "interrupted"),
         (Cell(state="missing"), "missing"),
@@ -198,6 +206,17 @@ def test_latex_groups_datasets_under_their_hardware_with_booktabs():
         assert rule in rendered
     assert "\\multicolumn{3}{c}{P100} & \\multicolumn{3}{c}{K80}" in rendered
     assert "ResNet-18 & 693.6736 & 518.9218" in rendered
+
+
+def test_latex_has_no_question_mark_of_our_own():
+    records = [make_record(batch_size=size, repeat=r) for size in (10, 64) for r in range(3)]
+    everything = [*make_grid(3), *records, make_failed(dataset="kmnist")]
+    options = Options(prices={"P100": 1.46}, target_accuracy=0.9)
+    rendered = text.render(
+        make_tables(from_records(everything), list(QUANTITIES), options), "latex"
+    )
+    assert r"Running time (s) \textemdash{} batch\_size 64" in rendered
+    assert "?" not in rendered
 
 
 def test_latex_escapes_what_it_would_act_on():
