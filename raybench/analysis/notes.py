@@ -19,6 +19,7 @@ def of_group(group: Configuration, allow: Collection[str] = ()) -> list[str]:
     return [
         *_trials_per_cell(group),
         *_not_completed(group),
+        *_never_planned(group),
         *_hardware(group),
         *_tuned(group),
         *_warnings(group),
@@ -92,6 +93,11 @@ def _not_completed(group: Configuration) -> list[str]:
         f"{status}: {counts.total()} of {len(frame)} trials: {named(_counted(counts))}"
         for status, counts in sorted(found.items())
     ]
+
+
+def _never_planned(group: Configuration) -> list[str]:
+    absent = any(group.state(key) == "absent" for key in group.keys)
+    return ["–: not part of the grid"] if absent else []
 
 
 def _counted(counts: Mapping[str, int]) -> list[str]:

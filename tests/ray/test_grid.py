@@ -122,7 +122,10 @@ def test_hardware_that_the_cluster_lacks_is_refused_at_once(tmp_path: Path) -> N
     assert "host(s) with CPU" in str(caught.value)
 
 
-def test_the_command_fails_with_a_failed_trial_and_resumes_the_rest(tmp_path: Path) -> None:
+def test_the_command_fails_with_a_failed_trial_and_resumes_the_rest(
+    local_ray: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", local_ray)
     path = write_grid(tmp_path, model=[GOOD, "small_models:raises"])
     first = run("grid", path, "--results", tmp_path)
     assert first.returncode == 1, first.stderr

@@ -63,6 +63,22 @@ def test_improvement_is_speedup_less_one():
         assert less.value == pytest.approx(cell.value - 1)
         assert less.low == pytest.approx(cell.low - 1)
         assert less.verdict == cell.verdict
+    assert "≈: not distinguishable from 1 (5 %, Holm's correction for 4 cells)" in notes(speedup)
+    assert "≈: not distinguishable from 0 (5 %, Holm's correction for 4 cells)" in notes(
+        improvement
+    )
+    assert "divided by that on the column's hardware, less 1" in notes(improvement)
+    assert "geometric mean of the speedups on P100 over 4 cells, less 1: 1.4" in render(
+        [improvement]
+    )
+
+
+def test_one_cell_has_no_correction_and_no_geometric_mean():
+    records = [make_record(hardware=h, repeat=r) for h in ("P100", "K80") for r in range(2)]
+    other = [make_failed(dataset="kmnist"), make_record(dataset="kmnist", hardware="K80")]
+    shown = render([table([*records, *other])])
+    assert "not distinguishable from 1 (5 %)" in shown
+    assert "geometric mean" not in shown
 
 
 def test_a_speedup_is_the_ratio_of_mean_times():
@@ -242,6 +258,8 @@ def test_cells_that_were_never_planned_are_no_failures():
     records = [make_record(dataset="mnist"), make_record(dataset="cifar10", hardware="K80")]
     found = table(records, baseline="K80")
     assert found.cells[Key("resnet18", "cifar10", "P100")].state == "absent"
+    assert "–: not part of the grid" in notes(found)
+    assert "not part of" not in notes(table([make_record()], "running-time"))
 
 
 def test_a_completed_record_without_a_plausible_time_counts_as_failed():
@@ -353,6 +371,18 @@ def test_prices_hold_for_every_configuration_and_kind_of_device():
         assert cell.state == "measured"
     assert large.cells[Key("resnet18", "mnist", "K80")].state == "unmeasured"
     assert "n/a: no price was given for ResNet-18 · MNIST · K80" in notes(large)
+    assert "the running time, at 3.6 an hour on P100; setup and warm-up cost extra" in notes(small)
+
+
+def test_tables_say_what_their_figures_mean():
+    options = Options(prices={"P100": 1.0}, target_accuracy=0.5)
+    explained = {"energy-per-image": "evaluation included", "mfu": "datasheet's peak"}
+    for name in QUANTITIES:
+        if name in ("running-time", "accuracy", "speedup", "improvement", "images-per-s"):
+            continue
+        (found,) = make_tables(from_records([make_record()]), [name], options)
+        assert len(found.notes[0]) > 30
+        assert explained.get(name, "") in found.notes[0]
 
 
 def test_a_table_that_lacks_its_option_or_its_name_is_refused():
