@@ -23,9 +23,8 @@ _UNKNOWN_MODEL = "resnet18"
 def total_images(trial: TrialSpec) -> int:
     """Return the images that a trial trains on and evaluates in all."""
     row = DATASETS[trial.dataset]
-    train = min(trial.train_limit or row.train_images, row.train_images)
-    evaluated = min(trial.eval_limit or row.eval_images, row.eval_images)
-    return trial.epochs * (train + evaluated)
+    images = (trial.train_limit or row.train_images) + (trial.eval_limit or row.eval_images)
+    return trial.epochs * images
 
 
 class Estimates:
@@ -42,10 +41,17 @@ class Estimates:
             if record.status == "completed" and record.running_time_s is not None:
                 self.learn(record.spec, record.running_time_s)
 
-    def learn(self, trial: TrialSpec, running_time_s: float) -> None:
-        """Take note of a trial's running time; the last one of its kind counts."""
-        self._s_per_image[_work(trial)] = running_time_s / total_images(trial)
-        self._s_per_flop[trial.hardware] = running_time_s / _flops(trial)
+    def learn(self, trial: TrialSpec, running_time_s: float) -> bool:
+        """Take note of a trial's running time; return whether it is the first of its kind.
+
+        The first one counts: repeats differ by less than an order of trials depends on.
+        """
+        work = _work(trial)
+        if work in self._s_per_image:
+            return False
+        self._s_per_image[work] = running_time_s / total_images(trial)
+        self._s_per_flop.setdefault(trial.hardware, running_time_s / _flops(trial))
+        return True
 
     def known_s(self, trial: TrialSpec) -> float | None:
         """Return the seconds to be expected from trials that differ in the amount of work alone."""

@@ -18,7 +18,7 @@ LAYERS = (
     ("spec",),
     ("record", "placement"),
     ("store", "sanity", "measure", "estimate"),
-    ("inputs", "training", "analysis"),
+    ("inputs", "training", "analysis", "ordering"),
     ("epochs", "tune_up", "report", "ray_session"),
     ("trial",),
     ("worker", "cluster"),
