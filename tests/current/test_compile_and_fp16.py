@@ -22,6 +22,7 @@ def plain() -> Run:
     return trained()
 
 
+@pytest.mark.compiler
 def test_the_compiled_model_trains_alike(
     plain: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
