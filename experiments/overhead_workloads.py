@@ -119,8 +119,7 @@ class Epochs:
 
         from raybench.measure.clock import EpochClock, timeline_of
         from raybench.measure.power import DeviceSampler
-        from raybench.training import Trainer, set_switches
-        from raybench.trial import device_of
+        from raybench.training import Trainer, device_of, set_switches
 
         set_switches(spec)
         self.spec = spec

@@ -13,7 +13,7 @@ import secrets
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,22 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raybench.errors import ClusterError
-from raybench.placement import check_placeable, lanes_of, slots
-from raybench.ray_session import cluster_hosts
+from raybench.placement import HOST_TIMEOUT_S, HostWatch, check_placeable, lanes_of, slots
+from raybench.ray_session import cluster_hosts, host_is_leaving
+from raybench.record import ErrorFacts
 from raybench.spec import TrialSpec, trial_spec
 from raybench.store import Experiment
-from raybench.worker import STALL_S, TrialProcess, TrialRequest, TrialState
+from raybench.worker import (
+    ENDED,
+    STALL_S,
+    TrialProcess,
+    TrialRequest,
+    TrialState,
+    unfinished_record,
+)
 
 TELL_S = 0.5
 """How often a trial's actor tells the board how far it is."""
@@ -47,12 +56,14 @@ class GridRequest:
         data_root: where the datasets lie, on every host.
         address: of a Ray cluster; None starts one on this machine.
         stall_s: seconds without a step or an event after which a trial counts as hung.
+        host_timeout_s: seconds to wait for a host when none can run what is left.
     """
 
     experiment: Experiment
     data_root: Path
     address: str | None = None
     stall_s: float = STALL_S
+    host_timeout_s: float = HOST_TIMEOUT_S
 
 
 class Board:
@@ -80,7 +91,7 @@ class TrialActor(tune.Trainable):
     """Asks for a trial's process and relays its epochs to Tune, one result an epoch.
 
     The last result holds the whole record. A trial that did not complete then raises, so that
-    Tune shows it as an error too.
+    Tune shows it as an error too; so does one whose host leaves, lest its actor is used again.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -103,7 +114,7 @@ class TrialActor(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Wait for the next epoch, or for the end, and report it."""
         if self._failed:
-            raise TrialNotComplete(self._failed)
+            raise NoMoreTrials(self._failed)
         process = self._process = self._process or self._start()
         while True:
             epochs = process.state.epochs
@@ -134,17 +145,22 @@ class TrialActor(tune.Trainable):
         return TrialProcess(request, stall_s=config["stall_s"])
 
     def _final_result(self, process: TrialProcess) -> dict[str, Any]:
-        record = process.record()
-        self._tell(process, last=True)
+        try:
+            record = process.record()
+        finally:
+            self._tell(process, last=True)
         if record.error is not None:
             self._failed = record.error.message
+        elif host_is_leaving():
+            # Tune would give this actor the next trial; it uses none again that has raised.
+            self._failed = "the trial is complete, and its host leaves the cluster"
         last = record.epochs[-1].model_dump(mode="json") if record.epochs else {}
         return {
             **last,
             "running_time_s": record.running_time_s,
             "status": record.status,
             "record": record.model_dump(mode="json"),
-            "done": record.status == "completed",
+            "done": record.status == "completed" and not self._failed,
         }
 
     def _tell(self, process: TrialProcess, last: bool = False) -> None:
@@ -159,8 +175,8 @@ class TrialActor(tune.Trainable):
             process.interrupt()
 
 
-class TrialNotComplete(RuntimeError):
-    """What Tune sees of a trial whose record says that it failed or was interrupted."""
+class NoMoreTrials(RuntimeError):
+    """What Tune sees after the last result of a trial that failed, or whose host leaves."""
 
 
 class _StopAll(Stopper):
@@ -174,6 +190,46 @@ class _StopAll(Stopper):
 
     def stop_all(self) -> bool:
         return self.stopped
+
+
+class LostTrials(tune.Callback):
+    """Ends trials that were lost with their host: on the board, and with a record if they began.
+
+    Args:
+        trials: the plan.
+        experiment: where the records go.
+        board: the name of the board, which knows how far each trial was.
+    """
+
+    def __init__(self, trials: Sequence[TrialSpec], experiment: Experiment, board: str) -> None:
+        self._experiment = experiment
+        self._board = board
+        self._written_before = {t.trial_id: self._written_ns(t.trial_id) for t in trials}
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Note that a trial is over, if its actor could not say so any more."""
+        del iteration, trials, info
+        spec = trial_spec(trial.config["trial"])
+        board: Any = ray.get_actor(self._board)
+        state = ray.get(board.states.remote()).get(spec.trial_id)
+        if state is None:
+            state = TrialState(phase="failed", message="its host was lost before it began")
+        elif state.phase in ENDED:
+            return
+        else:
+            message = f"{state.host} was lost while the trial was in {state.phase}"
+            state = replace(state, phase="failed", message=message)
+            # A trial that outlived its actor has told more by its own record.
+            if self._written_ns(spec.trial_id) == self._written_before[spec.trial_id]:
+                cure = "to do:   run the same command again"
+                error = ErrorFacts(kind="host_lost", message=f"{message}\n{cure}", traceback=None)
+                record = unfinished_record(spec, self._experiment.name, state, error)
+                self._experiment.write_record(record)
+        ray.get(board.tell.remote(spec.trial_id, state))
+
+    def _written_ns(self, trial_id: str) -> int:
+        path = self._experiment.record_path(trial_id)
+        return path.stat().st_mtime_ns if path.exists() else 0
 
 
 class PlanOrder(Searcher):
@@ -253,7 +309,15 @@ class GridRun:
         self.trials = trials
         self._request = request
         self._board_name = f"raybench-{secrets.token_hex(4)}"
-        self._board: Any = ray.remote(Board).options(num_cpus=0, name=self._board_name).remote()
+        # Beside the driver: on another host it would die with that.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self._board: Any = (
+            ray.remote(Board)
+            .options(num_cpus=0, name=self._board_name, scheduling_strategy=here)
+            .remote()
+        )
+        self._watch = HostWatch(trials, request.host_timeout_s)
+        self.stranded: str | None = None
         self._stopper = _StopAll()
         self._results: Any = None
         self._error: BaseException | None = None
@@ -264,9 +328,19 @@ class GridRun:
         self._thread.start()
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for the end, at most ``timeout_s``; return whether the grid has ended."""
+        """Wait for the end, at most ``timeout_s``; return whether the grid has ended.
+
+        A grid that only hosts could go on with that are gone is stopped; ``stranded`` says why.
+        """
         self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        if not self._thread.is_alive():
+            return True
+        if self.stranded is None:
+            ended = {name for name, state in self.states().items() if state.phase in ENDED}
+            self.stranded = self._watch.look(ended, cluster_hosts(), time.monotonic())
+            if self.stranded:
+                self.stop()
+        return False
 
     def states(self) -> dict[str, TrialState]:
         """Return how far each started trial is."""
@@ -326,6 +400,7 @@ class GridRun:
                 name=time.strftime("%Y%m%d-%H%M%S"),
                 storage_path=str(storage.absolute()),
                 stop=self._stopper,
+                callbacks=[LostTrials(self.trials, request.experiment, self._board_name)],
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),
@@ -347,11 +422,13 @@ def run_grid(trials: Sequence[TrialSpec], request: GridRequest) -> Any:
     """Run trials on the connected cluster, wait for them, and return Tune's ResultGrid.
 
     Raises:
-        ClusterError: the cluster can never run a trial, or Ray itself failed.
+        ClusterError: the cluster can never run a trial, or no more, or Ray itself failed.
     """
     check_cluster(trials, request.address)
     run = GridRun(trials, request)
     run.start()
     while not run.wait(1.0):
         continue
+    if run.stranded:
+        raise ClusterError(run.stranded, cure="bring such a host back and run the rest")
     return run.result()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raybench.cli.options import Data, Results, Settings
+from raybench.placement import HOST_TIMEOUT_S
 from raybench.spec import GridSpec, TrialSpec, grid_yaml, load_grid, parse_settings
 from raybench.worker import STALL_S
 
@@ -38,6 +39,14 @@ def grid(
         float,
         typer.Option(min=1, help="Seconds without a step after which a trial counts as hung."),
     ] = STALL_S,
+    host_timeout: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            help="Seconds to wait for a host, after its like have died, that can run what is left.",
+            envvar="RAYBENCH_HOST_TIMEOUT_S",
+        ),
+    ] = HOST_TIMEOUT_S,
 ) -> None:
     """Run a grid of trials on a Ray cluster, or on this machine.
 
@@ -49,7 +58,7 @@ def grid(
 
     plan = load_grid(spec, parse_settings(settings or ()))
     folder = Experiment(results_root(results), plan.name)
-    how = RunOptions(data=data, address=address, stall_s=stall_timeout)
+    how = RunOptions(data=data, address=address, stall_s=stall_timeout, host_timeout_s=host_timeout)
     code = measure(plan, folder, how)
     show_tables(folder)
     raise typer.Exit(code)
@@ -63,11 +72,13 @@ class RunOptions:
         data: folder of the datasets; None is the default one.
         address: of a Ray cluster; None starts one on this machine.
         stall_s: seconds without a step after which a trial counts as hung.
+        host_timeout_s: seconds to wait for a host when none can run what is left.
     """
 
     data: Path | None = None
     address: str | None = None
     stall_s: float = STALL_S
+    host_timeout_s: float = HOST_TIMEOUT_S
 
 
 def measure(grid: GridSpec, folder: Experiment, how: RunOptions) -> int:
@@ -121,7 +132,11 @@ def _run(due: Sequence[TrialSpec], folder: Experiment, how: RunOptions) -> bool:
         from raybench.grid import GridRequest, GridRun, check_cluster
 
         request = GridRequest(
-            experiment=folder, data_root=data_root(how.data), address=address, stall_s=how.stall_s
+            experiment=folder,
+            data_root=data_root(how.data),
+            address=address,
+            stall_s=how.stall_s,
+            host_timeout_s=how.host_timeout_s,
         )
         check_cluster(due, address)
         run = GridRun(due, request)
@@ -136,6 +151,12 @@ def _run(due: Sequence[TrialSpec], folder: Experiment, how: RunOptions) -> bool:
                     run.stop()
             view.update(run.states())
         run.result()
+    if run.stranded:
+        typer.echo(
+            f"stopped: {run.stranded}.\nWhat is complete was kept. The same command measures the "
+            "rest, as soon as there is such a host.",
+            err=True,
+        )
     return bool(asked)
 
 

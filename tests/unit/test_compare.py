@@ -73,7 +73,12 @@ def test_single_runs_never_fail():
     assert all(change.ratio.value < 0.4 for change in found.changes)
     assert {change.verdict for change in found.changes} == {None}
     assert found.too_slow == []
-    assert "of single runs: no verdict" in render_comparison(found)
+    shown = render_comparison(found)
+    assert "of single runs: no verdict" in shown
+    assert "Holm" not in shown
+    assert "verdicts at 5 %, Holm's correction for 4 cells" in render_comparison(
+        compared(results(), results(first_seed=7))
+    )
 
 
 def test_noise_fails_a_gate_seldom():

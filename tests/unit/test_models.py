@@ -7,6 +7,9 @@ import torchvision
 from raybench.catalog.models import MODELS, build_model, canonical_model, model_row, model_title
 from raybench.errors import SpecError
 
+WITHOUT_ARITHMETIC = torch.device("meta")
+"""Shapes are checked as everywhere, but no weight is drawn and nothing is computed."""
+
 
 def test_the_table_holds_every_classification_model_of_torchvision() -> None:
     available = set(torchvision.models.list_models(module=torchvision.models))
@@ -18,8 +21,9 @@ def test_the_table_holds_every_classification_model_of_torchvision() -> None:
 )
 def test_a_model_takes_its_smallest_image(name: str) -> None:
     size = model_row(name).min_image_size
-    model = build_model(name, num_classes=10, image_size=size).train()
-    output = model(torch.rand(2, 3, size, size))
+    with WITHOUT_ARITHMETIC:
+        model = build_model(name, num_classes=10, image_size=size).train()
+        output = model(torch.rand(2, 3, size, size))
     logits = output if isinstance(output, torch.Tensor) else output[0]
     assert logits.shape == (2, 10)
 
@@ -27,19 +31,22 @@ def test_a_model_takes_its_smallest_image(name: str) -> None:
 @pytest.mark.parametrize("name", ["alexnet", "squeezenet1_1", "vgg11"])
 def test_a_model_cannot_take_less_than_that(name: str) -> None:
     size = model_row(name).min_image_size - 1
-    model = build_model(name, num_classes=10, image_size=size)
-    with pytest.raises(RuntimeError):
-        model(torch.rand(2, 3, size, size))
+    with WITHOUT_ARITHMETIC:
+        model = build_model(name, num_classes=10, image_size=size)
+        with pytest.raises(RuntimeError, match="output size"):
+            model(torch.rand(2, 3, size, size))
 
 
 def test_a_model_that_has_to_know_the_image_size_is_told() -> None:
-    model = build_model("vit_b_32", num_classes=10, image_size=64).eval()
-    assert model(torch.rand(1, 3, 64, 64)).shape == (1, 10)
+    with WITHOUT_ARITHMETIC:
+        model = build_model("vit_b_32", num_classes=10, image_size=64).eval()
+        assert model(torch.rand(1, 3, 64, 64)).shape == (1, 10)
 
 
 def test_models_with_auxiliary_heads_return_them_in_training() -> None:
-    model = build_model("googlenet", num_classes=10, image_size=32).train()
-    assert len(model(torch.rand(2, 3, 32, 32))) == 3
+    with WITHOUT_ARITHMETIC:
+        model = build_model("googlenet", num_classes=10, image_size=32).train()
+        assert len(model(torch.rand(2, 3, 32, 32))) == 3
 
 
 def test_a_model_of_ones_own() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -172,10 +173,23 @@ def test_what_timms_script_says_went_wrong_is_said(tmp_path: Path) -> None:
         timm_rate(tmp_path, {"error": "out of memory"})
 
 
-def test_it_runs() -> None:
-    command = [sys.executable, EXPERIMENTS / "overhead.py", "--quick", "--json"]
+def test_the_script_lists_every_benchmark() -> None:
+    command = [sys.executable, EXPERIMENTS / "overhead.py", "--list"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert [line.split()[0] for line in out.splitlines()] == [b.name for b in overhead.BENCHMARKS]
+
+
+@pytest.fixture
+def _as_many_threads_as_before() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("_as_many_threads_as_before")
+def test_it_runs(capsys: pytest.CaptureFixture[str]) -> None:
     only = ["--only", "plan", "--only", "input-mnist", "--hardware", "cpu:1"]
-    out = subprocess.run([*command, *only], capture_output=True, text=True, check=True).stdout
-    names_units = [(found["name"], found["unit"]) for found in json.loads(out)]
-    assert names_units == [("input-mnist", "×"), ("plan", "s")]
-    assert all(found["value"] > 0 for found in json.loads(out))
+    overhead.main(["--quick", "--json", *only])
+    documents = json.loads(capsys.readouterr().out)
+    assert [(d["name"], d["unit"]) for d in documents] == [("input-mnist", "×"), ("plan", "s")]
+    assert all(found["value"] > 0 for found in documents)
