@@ -1,10 +1,11 @@
-"""What torch of today can do on a CPU, and torch 2.0.1 not: compile on Python 3.11, and fp16."""
+"""What torch of today can do on a CPU, and torch 2.0.1 not: compile on Python 3.11, fuse, fp16."""
 
 from __future__ import annotations
 
 import copy
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ def plain() -> Run:
     return trained()
 
 
+@pytest.mark.compiler
 def test_the_compiled_model_trains_alike(
     plain: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -31,6 +33,16 @@ def test_the_compiled_model_trains_alike(
     assert list(tmp_path.rglob("*.so")), "kernels were compiled"
     # The same fp32 products, summed in another order.
     assert_trained_alike(ours, plain, 1e-5)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [{"optimizer": "sgd"}, {"optimizer": "adamw", "learning_rate": 0.01}]
+)
+def test_a_fused_optimizer_trains_alike(optimizer: dict[str, Any]) -> None:
+    ours = trained(fused_optimizer=True, **optimizer)
+    assert ours.trainer.optimizer.defaults["fused"]
+    # The same fp32 update, with its few terms in another order.
+    assert_trained_alike(ours, trained(**optimizer), 1e-5)
 
 
 def set_scale(trainer: Trainer, scale: float) -> None:
