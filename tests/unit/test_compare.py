@@ -113,6 +113,13 @@ def test_differences_of_software_and_hardware_are_listed():
     assert shown.index("2.15.0") < shown.index("Speed of B over A")
 
 
+def test_a_bar_in_a_name_ends_no_cell():
+    found = compared(results(), results(**{"environment.hostname": "a | b"}))
+    (line,) = [line for line in render_comparison(found).splitlines() if "hostname" in line]
+    assert line.count("|") == 4
+    assert "a / b" in line
+
+
 def test_only_the_same_workload_is_compared():
     a = [make_record(batch_size=10), make_record(batch_size=50), make_record("googlenet")]
     b = [make_record(batch_size=10), make_record(batch_size=25), make_failed("googlenet")]
