@@ -47,6 +47,14 @@ def test_the_same_again_is_not_distinguishable():
     assert found.too_slow == []
 
 
+def test_trials_that_are_on_both_sides_are_counted():
+    before, after = results(2), results(2, first_seed=7)
+    assert compared(before, after).shared_trials == 0
+    mixed = compared(before, [*before[:3], *after[3:]])
+    assert mixed.shared_trials == 3
+    assert "3 trial(s) are in both A and B" in render_comparison(mixed)
+
+
 def test_a_slowdown_of_one_cell_is_found_in_that_cell():
     cell = ("resnet18", "P100")
     found = compared(results(), results(slowdown=1.2, only=cell, first_seed=7), fail_below=0.95)
