@@ -17,6 +17,7 @@ import pandas as pd
 from raybench.analysis import notes, sentences
 from raybench.analysis.columns import MOST
 from raybench.analysis.groups import Configuration, Key, configurations, mismatches
+from raybench.analysis.stability import unsteady
 from raybench.analysis.statistics import Line, Ratio, line_through, mean, ratio_of_means
 from raybench.analysis.tables import Options, check_baseline
 from raybench.catalog.hardware import GPUS
@@ -171,6 +172,7 @@ def _explain(group: Configuration, options: Options) -> Explanation:
             *notes.refusals(group, refused),
             *notes.apart_in_time(group, ((k, k._replace(hardware=baseline)) for k in gains)),
             *notes.of_group(group, options.allow_mismatch),
+            *unsteady(group),
         ),
     )
 

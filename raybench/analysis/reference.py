@@ -25,7 +25,7 @@ COLUMNS_OF_REFERENCE = ("hardware", "model", "dataset", "running_time_s", "accur
 MOST_ROWS = 10_000
 """A file with more rows is no table of published results."""
 
-_NAME = re.compile(r"[\w.:+-][\w.:+ -]{0,63}")
+_NAME = re.compile(r"[\w.][\w.:+ -]{0,63}")
 
 
 @dataclass(frozen=True, kw_only=True)

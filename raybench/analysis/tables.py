@@ -259,6 +259,7 @@ def _ratio_table(name: str, group: Configuration, options: Options) -> Table:
             sides = ([times[i] for i in group.completed[k]] for k in (over, key))
             ratios[key] = ratio_of_means(*sides)
     cells.update(zip(ratios, _ratio_cells(list(ratios.values())), strict=True))
+    cells = {key: cells[key] for key in group.keys if key in cells}
     means = {}
     for hardware in compared:
         of_hardware = [ratio for key, ratio in ratios.items() if key.hardware == hardware]

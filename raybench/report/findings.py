@@ -170,12 +170,18 @@ def render_comparison(comparison: Comparison) -> str:
     ]
     blank = [name for name in ("configuration", "") if not any(row[name] for row in cells)]
     rows = [{k: v for k, v in row.items() if k not in blank} for row in cells]
+    shared = comparison.shared_trials
     judged = sum(change.verdict is not None for change in comparison.changes)
     problems = [f"{c.title}: {c.problem}" for c in comparison.changes if not c.ratio]
     notes = (
         "mean running time of A over that of B, so that above 1 B is the faster; "
         "[ ]: 95 % interval on the log scale (Welch)",
         *([f"verdicts at 5 %{holms(judged)}"] if judged else []),
+        *(
+            [f"{shared} trial(s) are in both A and B, which makes them look alike"]
+            if shared
+            else []
+        ),
         *(f"not compared: {problem}" for problem in problems),
     )
     blocks.append(render_rows("Speed of B over A", rows, "github", notes))
@@ -205,7 +211,11 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
                 "problem": change.problem,
             }
         )
-    return {"differences": [asdict(d) for d in comparison.differences], "cells": cells}
+    return {
+        "differences": [asdict(d) for d in comparison.differences],
+        "cells": cells,
+        "shared_trials": comparison.shared_trials,
+    }
 
 
 def render_beside(

@@ -242,7 +242,8 @@ def render_rows(
         cells = [list(row.values()) for row in rows]
         return latex.floating(heading, heads, cells, notes, align="l" * len(heads))
     body = tabulate.tabulate(
-        [list(row.values()) for row in rows],
+        # A bar would end the cell of a Markdown table.
+        [[cell.replace("|", "/") for cell in row.values()] for row in rows],
         headers=list(rows[0]) if rows else [],
         tablefmt=tablefmt,
         disable_numparse=True,

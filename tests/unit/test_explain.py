@@ -298,6 +298,11 @@ def test_unlike_results_are_not_explained_by_one_another():
     assert explained(records, allow_mismatch=["torch"]).gains.keys() == {P100}
 
 
+def test_unsteady_trials_are_named():
+    records = [make_record(repeat=repeat, slowdown=1 + 0.2 * repeat) for repeat in range(3)]
+    assert any("unsteady: ResNet-18 · MNIST · P100: rep" in n for n in explained(records).notes)
+
+
 def test_baseline_and_configurations():
     assert explained(make_grid(1), baseline="P100").gains.keys() >= {K80}
     with pytest.raises(SpecError, match="no results on the baseline"):

@@ -154,6 +154,8 @@ def test_nothing_to_read_says_so_with_what_was_wrong(tmp_path):
     (tmp_path / "unit" / "records" / "a.json").write_text("{}")
     with pytest.raises(ResultsError, match=r"a\.json: not a raybench record"):
         frames.load([tmp_path])
+    with pytest.raises(ResultsError, match=r"a\.json, .*a\.json, .*a\.json and 5 more\n"):
+        frames.load([tmp_path / "unit" / "records" / "a.json"] * 8)
     with pytest.raises(ResultsError, match="no results at"):
         frames.load([tmp_path / "absent"])
 
@@ -259,6 +261,16 @@ def test_the_frame_is_saved_and_read_back(tmp_path, suffix):
     pd.testing.assert_series_equal(
         back["running_time_s"], frame["running_time_s"], check_dtype=False
     )
+
+
+def test_a_spreadsheet_computes_nothing_that_a_record_says(tmp_path):
+    hostile = {"environment.hostname": "=cmd|' /C calc'!A0", "hardware.detected": "@SUM(1)"}
+    frame = frames.from_records([make_record(changes=hostile)])
+    frames.save(frame, tmp_path / "trials.csv")
+    (row,) = pd.read_csv(tmp_path / "trials.csv").to_dict("records")
+    assert row["hostname"] == "'=cmd|' /C calc'!A0"
+    assert row["device"] == "'@SUM(1)"
+    assert row["running_time_s"] == pytest.approx(frame["running_time_s"][0])
 
 
 def test_saving_elsewhere_says_what_is_wrong(tmp_path):

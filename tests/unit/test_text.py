@@ -79,6 +79,9 @@ def test_json_and_csv_hold_each_cell_unrounded(all_tables):
         assert row["table"] == name
         assert row["state"] == cell["state"]
         assert row["value"] == ("" if cell["value"] is None else repr(cell["value"]))
+    order = list(dict.fromkeys(tables[0].cells))
+    for table in tables:
+        assert list(table.cells) == [key for key in order if key in table.cells]
     (failed,) = [row for row in listed if (row["table"], row["state"]) == ("speedup", "failed")]
     assert (failed["dataset"], failed["value"]) == ("kmnist", "")
     speedups = next(table for table in document["tables"] if table["table"] == "speedup")
