@@ -187,3 +187,21 @@ def test_a_tune_up_with_nothing_to_find_is_refused() -> None:
     result = invoke("tune-up", "resnet18", "digits", "-s", "execution=eager")
     assert result.exit_code == 2
     assert "there is nothing to find" in result.stderr
+
+
+def test_runs_at_their_best_share_a_tune_up_and_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")  # compiling takes a minute
+    command = ["run", "small_models:small", "digits", *SMALL, "--results", str(tmp_path)]
+    for repeat in ("0", "1"):
+        best = invoke(*command, "--execution", "best", "--repeat", repeat)
+        assert best.exit_code == 0, best.output
+        assert "as a tune-up chose" in best.stdout
+    assert "tune-up: fp32, contiguous, eager, batch 32" not in best.stderr, "found before"
+    assert len(list((tmp_path / "runs" / "tune-up").iterdir())) == 1
+    assert invoke(*command).exit_code == 0
+    tables = plain(invoke("analyze", str(tmp_path / "runs"), "--table", "running-time").stdout)
+    assert "Running time (s) — execution eager" in tables
+    assert "Running time (s) — execution best" in tables
+    assert tables.count("each hardware at its best") == 1
