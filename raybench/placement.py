@@ -8,7 +8,7 @@ share of the host: a small one, or all of it with ``isolation: node``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from raybench.errors import ClusterError
@@ -19,6 +19,9 @@ HOST = "raybench_host"
 
 HOST_SHARE = 0.001
 """What a trial takes of a host that it does not want for itself."""
+
+HOST_TIMEOUT_S = 300.0
+"""How long a grid waits for a host when none can run what is left, in seconds."""
 
 
 def resources_of(trial: TrialSpec) -> dict[str, float]:
@@ -83,27 +86,74 @@ def check_placeable(
     Raises:
         ClusterError: naming what is asked for, and what there is.
     """
-    impossible: Counter[str] = Counter()
-    for lane in lanes_of(trials):
-        if not any(_fits(lane.resources, host) for host in hosts):
-            impossible[_text(lane.resources)] += len(lane.trials)
+    impossible = [lane for lane in lanes_of(trials) if not _placeable(lane, hosts)]
     if impossible:
-        lines = [f"{count} trial(s) need {what} on one host" for what, count in impossible.items()]
         raise ClusterError(
-            f"{where} cannot run the plan: " + "; ".join(lines),
-            allowed="; ".join(f"{n} host(s) with {what}" for what, n in _offers(hosts).items())
-            or "it has no host",
+            f"{where} cannot run the plan: {_needs(impossible)}",
+            allowed=_offers(hosts) or "it has no host",
             cure="leave that hardware out (-s hardware=[…]), set num_workers lower, "
             "or start a cluster that has it",
         )
 
 
-def _fits(wanted: Mapping[str, float], host: Mapping[str, float]) -> bool:
-    return all(host.get(name, 0) >= amount for name, amount in wanted.items())
+class HostWatch:
+    """Notices when hosts have died, or left, that a grid cannot go on without.
+
+    Args:
+        trials: the plan.
+        limit_s: how long to wait for another host, in seconds.
+    """
+
+    def __init__(self, trials: Iterable[TrialSpec], limit_s: float) -> None:
+        self._lanes = lanes_of(trials)
+        self._limit_s = limit_s
+        self._since_s: float | None = None
+
+    def look(
+        self, ended: Container[str], hosts: Sequence[Mapping[str, float]], now_s: float
+    ) -> str | None:
+        """Return why the grid is to stop: for too long, no host could run any trial that is left.
+
+        Args:
+            ended: the ids of the trials that will not run any more.
+            hosts: the resources in all of each host that is alive.
+            now_s: seconds on a clock that only goes forward.
+        """
+        left = [
+            Lane(resources=lane.resources, trials=trials)
+            for lane in self._lanes
+            if (trials := tuple(trial for trial in lane.trials if trial.trial_id not in ended))
+        ]
+        if not left or any(_placeable(lane, hosts) for lane in left):
+            self._since_s = None
+            return None
+        if self._since_s is None:
+            self._since_s = now_s
+        if now_s - self._since_s < self._limit_s:
+            return None
+        return (
+            f"for {self._limit_s:g} s there has been no host that can run what is left: "
+            f"{_needs(left)}; there is {_offers(hosts) or 'no host'}"
+        )
 
 
-def _offers(hosts: Sequence[Mapping[str, float]]) -> Counter[str]:
-    return Counter(_text(host) for host in hosts)
+def _placeable(lane: Lane, hosts: Iterable[Mapping[str, float]]) -> bool:
+    return any(
+        all(host.get(name, 0) >= amount for name, amount in lane.resources.items())
+        for host in hosts
+    )
+
+
+def _needs(lanes: Iterable[Lane]) -> str:
+    counts: Counter[str] = Counter()
+    for lane in lanes:
+        counts[_text(lane.resources)] += len(lane.trials)
+    return "; ".join(f"{count} trial(s) need {what} on one host" for what, count in counts.items())
+
+
+def _offers(hosts: Iterable[Mapping[str, float]]) -> str:
+    counts = Counter(_text(host) for host in hosts)
+    return "; ".join(f"{count} host(s) with {what}" for what, count in counts.items())
 
 
 def _text(resources: Mapping[str, float]) -> str:

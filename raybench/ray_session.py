@@ -84,3 +84,12 @@ def cluster_hosts() -> list[dict[str, float]]:
     import ray  # noqa: PLC0415
 
     return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
+
+
+def host_is_leaving() -> bool:
+    """Return whether the host of this Ray worker takes on no more work, because it will leave."""
+    import ray  # noqa: PLC0415
+    from ray._raylet import GcsClient  # type: ignore[attr-defined] # noqa: PLC0415
+
+    here = ray.get_runtime_context()
+    return here.get_node_id() in GcsClient(address=here.gcs_address).get_draining_nodes()

@@ -182,8 +182,8 @@ class _Samples:
 
     def __init__(self, group: Configuration) -> None:
         self.group = group
-        names = ("batch_size", "running_time_s", "images_per_s", "compute_only_images_per_s")
-        wanted = (*names, *INPUT, "utilization", "flops_per_image", "device", "precision")
+        names = ("used_batch_size", "running_time_s", "images_per_s", "compute_only_images_per_s")
+        wanted = (*names, *INPUT, "utilization", "flops_per_image", "device", "used_precision")
         self.columns = {name: group.frame[name].tolist() for name in wanted}
         self.flops: dict[str, float] = {}
         self.models_of: dict[tuple[str, str], int] = {}
@@ -195,7 +195,7 @@ class _Samples:
 
     def step_ms(self, name: str, key: Key) -> list[float]:
         """Turn each repeat's images/s into milliseconds of a full batch."""
-        batch = self.values("batch_size", key)
+        batch = self.values("used_batch_size", key)
         rates = self.values(name, key)
         if not rates or min(rates) < 1 / MOST:
             return []
@@ -259,7 +259,7 @@ class _Samples:
             if gpu is None or not isinstance(device, str):
                 return None
             sheet = gpu.datasheet(device)
-            precision = self.columns["precision"][position]
+            precision = self.columns["used_precision"][position]
             peaks.append(
                 sheet.peak_tflops(precision) if figure == "flops" else sheet.memory_gb_per_s
             )

@@ -71,7 +71,7 @@ def from_records(records: Iterable[TrialRecord]) -> pd.DataFrame:
 
 
 def from_experiment_analysis(results: Any) -> pd.DataFrame:
-    """Return the frame of a Tune ExperimentAnalysis or ResultGrid of a raybench grid.
+    """Return the frame of a raybench grid's ExperimentAnalysis or ResultGrid, or of a list of them.
 
     Each trial's last result holds its record; one without it never reported, and is ``missing``.
     The rows stand in the order in which the records of a folder are read.
@@ -123,7 +123,10 @@ def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _last_results(results: Any) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    if hasattr(results, "trials"):  # an ExperimentAnalysis
+    if isinstance(results, list):  # of a large plan's several Tune experiments
+        for part in results:
+            yield from _last_results(part)
+    elif hasattr(results, "trials"):  # an ExperimentAnalysis
         for trial in results.trials:
             yield trial.last_result or {}, trial.config or {}
     else:

@@ -21,6 +21,7 @@ def of_group(group: Configuration, allow: Collection[str] = ()) -> list[str]:
         *_not_completed(group),
         *_never_planned(group),
         *_hardware(group),
+        *_tuned(group),
         *_warnings(group),
         *_allowed(group, allow),
     ]
@@ -121,6 +122,19 @@ def _hardware(group: Configuration) -> list[str]:
         f"{', '.join(dict.fromkeys(labels))}: {what} ({device})"
         for (what, device), labels in seen.items()
     ]
+
+
+def _tuned(group: Configuration) -> list[str]:
+    """Say that each hardware is at its best, and with which settings."""
+    columns = ["tuned", *Key._fields]
+    rows = group.frame[columns].dropna(subset=["tuned"]).drop_duplicates()
+    found: dict[str, list[str]] = {}
+    for settings, *key in rows.itertuples(index=False):
+        found.setdefault(settings, []).append(group.title(Key(*key)))
+    if not found:
+        return []
+    chosen = "; ".join(f"{settings} ({named(titles)})" for settings, titles in found.items())
+    return [f"each hardware at its best, with settings that a tune-up chose: {chosen}"]
 
 
 def _warnings(group: Configuration) -> list[str]:

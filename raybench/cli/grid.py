@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raybench.cli.options import Data, Results, Settings
+from raybench.placement import HOST_TIMEOUT_S
 from raybench.spec import GridSpec, TrialSpec, grid_yaml, load_grid, parse_settings
 from raybench.worker import STALL_S
 
 if TYPE_CHECKING:
+    from raybench.record import TrialRecord
     from raybench.store import Experiment
 
 Address = Annotated[
@@ -38,6 +40,14 @@ def grid(
         float,
         typer.Option(min=1, help="Seconds without a step after which a trial counts as hung."),
     ] = STALL_S,
+    host_timeout: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            help="Seconds to wait for a host, after its like have died, that can run what is left.",
+            envvar="RAYBENCH_HOST_TIMEOUT_S",
+        ),
+    ] = HOST_TIMEOUT_S,
 ) -> None:
     """Run a grid of trials on a Ray cluster, or on this machine.
 
@@ -49,7 +59,7 @@ def grid(
 
     plan = load_grid(spec, parse_settings(settings or ()))
     folder = Experiment(results_root(results), plan.name)
-    how = RunOptions(data=data, address=address, stall_s=stall_timeout)
+    how = RunOptions(data=data, address=address, stall_s=stall_timeout, host_timeout_s=host_timeout)
     code = measure(plan, folder, how)
     show_tables(folder)
     raise typer.Exit(code)
@@ -63,11 +73,13 @@ class RunOptions:
         data: folder of the datasets; None is the default one.
         address: of a Ray cluster; None starts one on this machine.
         stall_s: seconds without a step after which a trial counts as hung.
+        host_timeout_s: seconds to wait for a host when none can run what is left.
     """
 
     data: Path | None = None
     address: str | None = None
     stall_s: float = STALL_S
+    host_timeout_s: float = HOST_TIMEOUT_S
 
 
 def measure(grid: GridSpec, folder: Experiment, how: RunOptions) -> int:
@@ -77,7 +89,9 @@ def measure(grid: GridSpec, folder: Experiment, how: RunOptions) -> int:
 
     trials = grid.plan()
     check_writable(folder.folder)
-    due = [trial for trial in trials if not folder.is_complete(trial)]
+    known = [record for trial in trials if (record := folder.completed(trial)) is not None]
+    complete = {record.trial_id for record in known}
+    due = [trial for trial in trials if trial.trial_id not in complete]
     if len(due) < len(trials):
         typer.echo(
             f"{len(trials) - len(due)} of {len(trials)} trials are complete already, "
@@ -91,7 +105,7 @@ def measure(grid: GridSpec, folder: Experiment, how: RunOptions) -> int:
         _check_machine(due)
     folder.write_plan(grid_yaml(grid), trials)
     if due:
-        interrupted = _run(due, folder, how)
+        interrupted = _run(due, folder, how, known)
     incomplete = [trial for trial in trials if not folder.is_complete(trial)]
     if interrupted:
         typer.echo(
@@ -109,7 +123,9 @@ def _check_machine(due: Sequence[TrialSpec]) -> None:
     check_placeable(due, [machine_resources()], "this machine")
 
 
-def _run(due: Sequence[TrialSpec], folder: Experiment, how: RunOptions) -> bool:
+def _run(
+    due: Sequence[TrialSpec], folder: Experiment, how: RunOptions, known: Sequence[TrialRecord]
+) -> bool:
     """Run trials on Ray; return whether they were interrupted."""
     from raybench.catalog.datasets import data_root
     from raybench.cli.progress import ProgressView
@@ -121,7 +137,12 @@ def _run(due: Sequence[TrialSpec], folder: Experiment, how: RunOptions) -> bool:
         from raybench.grid import GridRequest, GridRun, check_cluster
 
         request = GridRequest(
-            experiment=folder, data_root=data_root(how.data), address=address, stall_s=how.stall_s
+            experiment=folder,
+            data_root=data_root(how.data),
+            address=address,
+            stall_s=how.stall_s,
+            host_timeout_s=how.host_timeout_s,
+            known=known,
         )
         check_cluster(due, address)
         run = GridRun(due, request)
@@ -135,7 +156,13 @@ def _run(due: Sequence[TrialSpec], folder: Experiment, how: RunOptions) -> bool:
                     typer.echo(f"{asked[0]}: stopping the running trials", err=True)
                     run.stop()
             view.update(run.states())
-        run.result()
+        run.results()
+    if run.stranded:
+        typer.echo(
+            f"stopped: {run.stranded}.\nWhat is complete was kept. The same command measures the "
+            "rest, as soon as there is such a host.",
+            err=True,
+        )
     return bool(asked)
 
 

@@ -8,7 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -18,9 +21,12 @@ import yaml
 from raybench.analysis.frame import from_experiment_analysis, load
 from raybench.analysis.tables import DEFAULT_TABLES, Options, make_tables
 from raybench.errors import ClusterError
+from raybench.placement import HOST
+from raybench.record import ErrorFacts
 from raybench.report.text import render
 from raybench.spec import grid_spec
 from raybench.store import Experiment
+from raybench.worker import TrialState, unfinished_record
 
 SMALL: dict[str, Any] = {
     "dataset": "digits", "hardware": "cpu:1", "epochs": 2, "batch_size": 32, "image_size": 16,
@@ -61,7 +67,7 @@ def test_the_analysis_of_tunes_results_is_that_of_the_records(tmp_path: Path) ->
     grid = grid_spec({"name": "unit", "model": [GOOD, *BAD], **SMALL})
     experiment = Experiment(tmp_path, "unit")
     experiment.write_plan("", grid.plan())
-    results = run_grid(grid.plan(), GridRequest(experiment=experiment, data_root=tmp_path))
+    (results,) = run_grid(grid.plan(), GridRequest(experiment=experiment, data_root=tmp_path))
 
     kinds, messages = {}, {}
     for trial in grid.plan():
@@ -94,7 +100,7 @@ def test_trials_that_compete_for_a_device_run_in_the_plans_order(tmp_path: Path)
     apart = grid_spec({**two, "model": GOOD, "hardware": "cpu:1", "repeats": 2})
     experiment = Experiment(tmp_path, "unit")
     trials = [*shared.plan(), *apart.plan()]
-    results = run_grid(trials, GridRequest(experiment=experiment, data_root=tmp_path))
+    (results,) = run_grid(trials, GridRequest(experiment=experiment, data_root=tmp_path))
     assert len(results) == 8
     records = {trial.trial_id: experiment.read(trial.trial_id) for trial in trials}
     assert {record.status for record in records.values() if record} == {"completed"}
@@ -102,6 +108,25 @@ def test_trials_that_compete_for_a_device_run_in_the_plans_order(tmp_path: Path)
     assert written == sorted(written)
     frame = from_experiment_analysis(results)
     assert set(frame["trial_id"]) == set(records)
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_large_plan_becomes_several_tune_experiments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from raybench import grid as room
+
+    monkeypatch.setattr(room, "MOST_TRIALS", 3)
+    grid = grid_spec({"name": "unit", "model": GOOD, **SMALL, "epochs": 1, "repeats": 7})
+    experiment = Experiment(tmp_path, "unit")
+    results = room.run_grid(
+        grid.plan(), room.GridRequest(experiment=experiment, data_root=tmp_path)
+    )
+    assert [len(part) for part in results] == [3, 3, 1]
+    assert all(experiment.is_complete(trial) for trial in grid.plan())
+    frame = from_experiment_analysis(results)
+    assert sorted(frame["repeat"]) == list(range(7))
+    assert set(frame["status"]) == {"completed"}
 
 
 @pytest.mark.usefixtures("local_ray")
@@ -154,3 +179,89 @@ def test_an_interruption_keeps_what_is_complete(tmp_path: Path) -> None:
     assert "what is complete was kept" in output
     statuses = [json.loads(path.read_text())["status"] for path in records.glob("*.json")]
     assert statuses.count("completed") == 1, output
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_trial_that_was_lost_with_its_host_has_a_record_that_says_so(tmp_path: Path) -> None:
+    import ray
+
+    from raybench.grid import Board, LostTrials
+
+    trials = grid_spec({"model": GOOD, **SMALL, "repeats": 4}).plan()
+    lost, unstarted, outlived, failed = trials
+    experiment = Experiment(tmp_path, "unit")
+    board: Any = ray.remote(Board).options(name="lost-trials", num_cpus=0).remote()
+    state = TrialState(phase="training", host="p100-1", started_at="2026-01-01T00:00:00+00:00")
+    for trial in (lost, outlived):
+        ray.get(board.tell.remote(trial.trial_id, state))
+    ray.get(board.tell.remote(failed.trial_id, replace(state, phase="failed", message="its own")))
+    callback = LostTrials(trials, experiment, "lost-trials")
+    error = ErrorFacts(kind="interrupted", message="interrupted", traceback=None)
+    experiment.write_record(unfinished_record(outlived, "unit", state, error))
+    for trial in trials:
+        callback.on_trial_error(0, [], SimpleNamespace(config={"trial": trial.model_dump()}))
+
+    record = experiment.read(lost.trial_id)
+    assert record is not None
+    assert record.error is not None
+    assert (record.status, record.error.kind) == ("failed", "host_lost")
+    assert record.error.message.startswith("p100-1 was lost while the trial was in training")
+    assert record.unexplained() == []
+    own = experiment.read(outlived.trial_id)
+    assert own is not None
+    assert own.error == error
+    assert experiment.read(unstarted.trial_id) is None
+    assert experiment.read(failed.trial_id) is None
+    _, states = ray.get(board.news.remote(0))
+    assert {states[trial.trial_id].phase for trial in trials} == {"failed"}
+    assert "before it began" in states[unstarted.trial_id].message
+    assert states[failed.trial_id].message == "its own"
+
+
+@pytest.fixture
+def two_hosts() -> Iterator[Any]:
+    """Ray on two hosts, of one and of two processors, with nobody connected to it yet."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster()
+    for cpus in (1, 2):
+        cluster.add_node(num_cpus=cpus, resources={HOST: 1}, include_dashboard=False)
+    yield cluster
+    cluster.shutdown()
+
+
+@pytest.mark.parametrize("another_joins", [False, True])
+def test_a_host_dies_in_the_middle_of_a_grid(
+    tmp_path: Path, two_hosts: Any, another_joins: bool
+) -> None:
+    """What only that host could run waits for another one, but not for ever."""
+    path = write_grid(tmp_path, model=["small_models:hangs", GOOD], hardware=["cpu:2", "cpu:1"])
+    settings = ["-s", "exclude={model: 'small_models:hangs', hardware: 'cpu:1'}"]
+    where = ["--results", tmp_path, "--address", two_hosts.address]
+    command = subprocess.Popen(
+        raybench("grid", path, *settings, *where, "--host-timeout", 60 if another_joins else 1),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert command.stdout is not None
+    output = ""
+    for wanted in (f"{GOOD} · digits · cpu:1: done", "hangs · digits · cpu:2: warm-up"):
+        while wanted not in output:
+            line = command.stdout.readline()
+            assert line, output
+            output += line
+    two_hosts.remove_node(two_hosts.list_all_nodes()[1], allow_graceful=False)
+    if another_joins:
+        two_hosts.add_node(num_cpus=2, resources={HOST: 1})
+    output += command.communicate(timeout=LIMIT_S)[0]
+    assert command.returncode == 1, output
+    complete = [
+        record["spec"]["hardware"]
+        for record in map(json.loads, (p.read_text() for p in tmp_path.glob("unit/records/*.json")))
+        if record["status"] == "completed"
+    ]
+    assert sorted(complete) == (["cpu:1", "cpu:2"] if another_joins else ["cpu:1"]), output
+    assert "hangs · digits · cpu:2: FAILED" in output
+    message = "for 1 s there has been no host that can run what is left: 1 trial(s) need CPU 2"
+    assert (message in output) is not another_joins, output
+    assert "The same command measures the rest" in output or another_joins
+    assert "Running time" in output

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from virtual_slurm import HOSTS, SCRIPT, STATE, Slurm, absent, call, paths_below_tmp
+from virtual_slurm import HOSTS, SCRIPT, Slurm, absent, call
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,25 +45,19 @@ def slurm(say: Callable[[str], None]) -> Iterator[Slurm]:
     # Left by something else; Ray would turn its authentication on, with this token.
     (home / ".ray").mkdir()
     (home / ".ray" / "auth_token").write_text("a-token-that-something-else-left")
-    environ = {
-        **os.environ,
-        "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin",
-        "VIRTUAL_SLURM_STATE": str(STATE),
-        "VIRTUAL_SLURM_SHARED": ":".join(paths_below_tmp(shared)),
-    }
-    call(["bash", str(SCRIPT), "down"], environ)
+    cluster = Slurm(shared=shared, say=say)
+    call(["bash", str(SCRIPT), "down"], cluster.keeper)
     hosts = [f"{gpu}:2:{len(names)}" for gpu, names in HOSTS.items()]
     began = time.monotonic()
     # The hosts outlive the script, and hold its output open.
     with (shared / "up.log").open("w") as log:
         up = ["bash", str(SCRIPT), "up", *hosts]
-        subprocess.run(up, env=environ, check=True, stdout=log, stderr=log, timeout=60)
+        subprocess.run(up, env=cluster.keeper, check=True, stdout=log, stderr=log, timeout=60)
     say(f"a Slurm of {', '.join(hosts)}, up in {time.monotonic() - began:.1f} s")
-    cluster = Slurm(shared=shared, say=say)
     try:
         yield cluster
     finally:
-        call(["bash", str(SCRIPT), "down"], environ)
+        call(["bash", str(SCRIPT), "down"], cluster.keeper)
         shutil.rmtree(shared)
 
 

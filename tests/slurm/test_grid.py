@@ -113,6 +113,34 @@ def test_time_limit(slurm: Slurm) -> None:
     slurm.assert_nothing_left(job, ALL)
 
 
+def test_host_that_dies_in_the_middle(slurm: Slurm) -> None:
+    """All that the other hosts can run is measured, and the job does not wait for the dead one."""
+    job = slurm.submit(
+        "start_ray.sbatch",
+        *("tiny.yaml", "-s", "repeats=2", "-s", "epochs=40"),
+        options=["--nodes=2", "--nodelist=k80-1,p100-1", "--gpus-per-node=1"],
+        RAYBENCH_HOST_TIMEOUT_S="3",
+    )
+    job.wait_for_log("P100: training on p100-1")
+    with slurm.powered_off("p100-1"):
+        job.assert_ends_as("FAILED")
+    found = {
+        (r["spec"]["hardware"], r["spec"]["repeat"]): r for r in records(job.folder / "results")
+    }
+    assert {key: record["status"] for key, record in found.items()} == {
+        ("K80", 0): "completed",
+        ("K80", 1): "completed",
+        ("P100", 0): "failed",
+    }
+    lost = found["P100", 0]["error"]
+    assert lost["kind"] == "host_lost"
+    assert "p100-1 was lost while the trial was in training" in lost["message"]
+    assert "no host that can run what is left: 1 trial(s) need" in job.log
+    assert "The same command measures the rest" in job.log
+    assert "ResNet-18" in (job.folder / "results" / "tiny" / "tables.txt").read_text()
+    slurm.assert_nothing_left(job, ALL)
+
+
 def test_cancel(slurm: Slurm) -> None:
     job = slurm.submit(
         "start_ray.sbatch",

@@ -278,3 +278,28 @@ def test_a_grid_waits_for_hosts_that_join(slurm: Slurm) -> None:
     slurm.assert_nothing_left(job, ["p100-2"])
     slurm.assert_nothing_left(joiner, ["k80-1"])
     assert "JobState" in call(["scontrol", "show", "job", joiner.number], joiner.environ)
+
+
+def test_a_joined_host_leaves_while_a_trial_runs_on_it(slurm: Slurm) -> None:
+    """The trial is finished, the next one of its kind waits for another host, the rest goes on."""
+    settings = ("-s", "repeats=2", "-s", "epochs=30", "--wait-for", "K80")
+    job = slurm.submit("start_ray.sbatch", "tiny.yaml", *settings, options=["--nodelist=p100-2"])
+    job.wait_for_log("waiting for a K80")
+    first = slurm.submit("join_ray.sbatch", job.number, options=["--gpus-per-node=k80:1"])
+    job.wait_for_log("K80: training on k80-1")
+    assert "K80: done" not in job.log
+    first.cancel("--signal=USR1", "--batch")
+    first.assert_ends_as("COMPLETED")
+    assert "k80-1 takes on no more trials" in first.log
+    assert "left the cluster" in first.log
+    assert "K80: done" in job.log
+    assert "K80 · repeat 1" not in job.log
+    slurm.assert_nothing_left(first, ["k80-1"])
+
+    second = slurm.submit("join_ray.sbatch", job.number, options=["--gpus-per-node=k80:1"])
+    job.assert_ends_as("COMPLETED")
+    second.assert_ends_as("COMPLETED")
+    found = records(job.folder / "results")
+    assert [record["status"] for record in found] == ["completed"] * 4
+    k80 = [r["environment"]["slurm"]["job_id"] for r in found if r["spec"]["hardware"] == "K80"]
+    assert sorted(k80) == [first.number, second.number]

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,14 @@ class Slurm:
     jobs: list[Job] = field(default_factory=list)
 
     @property
+    def keeper(self) -> dict[str, str]:
+        """The environment of who keeps the virtual cluster."""
+        shared = ":".join(paths_below_tmp(self.shared))
+        path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+        names = {"PATH": path, "VIRTUAL_SLURM_STATE": str(STATE), "VIRTUAL_SLURM_SHARED": shared}
+        return {**os.environ, **names}
+
+    @property
     def environ(self) -> dict[str, str]:
         """The environment of the user on a login node: nothing of this test's own."""
         return {
@@ -160,8 +169,30 @@ class Slurm:
         return job
 
     def on(self, host: str, *command: str) -> str:
-        environ = {**self.environ, "VIRTUAL_SLURM_STATE": str(STATE)}
-        return call(["bash", str(SCRIPT), "on", host, *command], environ)
+        return call(["bash", str(SCRIPT), "on", host, *command], self.keeper)
+
+    @contextmanager
+    def powered_off(self, host: str) -> Iterator[None]:
+        """Take a host's power away, all at once; afterwards, wait until Slurm uses it again."""
+        call(["bash", str(SCRIPT), "kill", host], self.keeper)
+        self.say(f"{host} is powered off")
+        try:
+            yield
+        finally:
+            self._wait_for_state(host, "DOWN+NOT_RESPONDING")
+            # The host outlives the script, and would hold a pipe open.
+            with (self.shared / "start.log").open("w") as log:
+                start = ["bash", str(SCRIPT), "start", host]
+                subprocess.run(start, env=self.keeper, check=True, stdout=log, stderr=log)
+            self._wait_for_state(host, "IDLE")
+
+    def _wait_for_state(self, host: str, wanted: str) -> None:
+        deadline = time.monotonic() + 60
+        # Not from sinfo, which takes a host that a job has lost for one that it still has.
+        show = ["scontrol", "show", "node", "-o", host]
+        while f" State={wanted} " not in (facts := call(show, self.environ)):
+            assert time.monotonic() < deadline, f"{host} is not {wanted}:\n{facts}"
+            time.sleep(0.2)
 
     def processes(self, host: str) -> list[str]:
         """The command lines of what runs on a host, Slurm's own left out."""

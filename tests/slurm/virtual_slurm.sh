@@ -10,7 +10,7 @@
 #
 #   virtual_slurm.sh up p100:4:2 k80:8:1   # TYPE:GPUS_PER_HOST:HOSTS ...
 #   virtual_slurm.sh kill p100-1           # power off a host (SIGKILL to everything on it)
-#   virtual_slurm.sh start p100-1          # power it on again
+#   virtual_slurm.sh start p100-1          # power it on again, with an empty /tmp
 #   virtual_slurm.sh cut p100-1            # pull its network cable;  `heal` puts it back
 #   virtual_slurm.sh on p100-1 COMMAND     # run a command there, as if logged in
 #   virtual_slurm.sh down
@@ -138,7 +138,7 @@ case ${1:-} in
   down) down ;;
   kill) kill -9 "$(cat "$STATE/$2.pid")" ;;
   on) shift; on_host "$@" ;;
-  start) start_host "$2" ;;
+  start) find "$STATE/$2/tmp" -mindepth 1 -delete; start_host "$2" ;;
   cut) ip link set "vs$(cat "$STATE/$2.address")" down ;;
   heal) ip link set "vs$(cat "$STATE/$2.address")" up ;;
   *) sed -n '2,20p' "$0"; exit 2 ;;

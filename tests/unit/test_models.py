@@ -4,8 +4,16 @@ import pytest
 import torch
 import torchvision
 
-from raybench.catalog.models import MODELS, build_model, canonical_model, model_row, model_title
+from raybench.catalog.models import (
+    MODELS,
+    build_model,
+    canonical_model,
+    model_row,
+    model_title,
+    training_flops,
+)
 from raybench.errors import SpecError
+from raybench.measure.audit import StepAudit
 
 WITHOUT_ARITHMETIC = torch.device("meta")
 """Shapes are checked as everywhere, but no weight is drawn and nothing is computed."""
@@ -14,6 +22,24 @@ WITHOUT_ARITHMETIC = torch.device("meta")
 def test_the_table_holds_every_classification_model_of_torchvision() -> None:
     available = set(torchvision.models.list_models(module=torchvision.models))
     assert available <= set(MODELS)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "googlenet", "mobilenet_v2", "vit_b_32"])
+def test_the_flops_that_plans_estimate_with_are_those_that_a_trial_counts(name: str) -> None:
+    with WITHOUT_ARITHMETIC:
+        model = build_model(name, num_classes=10, image_size=224).train()
+        images, labels = torch.rand(2, 3, 224, 224), torch.zeros(2, dtype=torch.int64)
+    with StepAudit() as audit:
+        output = model(images)
+        heads = [output] if isinstance(output, torch.Tensor) else [*output]
+        sum(torch.nn.functional.cross_entropy(logits, labels) for logits in heads).backward()
+    assert training_flops(name, 224) == pytest.approx(audit.flops / 2, rel=1e-3)
+    assert training_flops(name, 112) == training_flops(name, 224) / 4
+
+
+def test_every_model_has_its_flops() -> None:
+    assert all(training_flops(name, 224) > 1e8 for name in MODELS)
+    assert training_flops("my.own:model", 224) is None
 
 
 @pytest.mark.parametrize(

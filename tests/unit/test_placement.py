@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 
 from raybench.errors import ClusterError
-from raybench.placement import HOST, HOST_SHARE, check_placeable, lanes_of, resources_of, slots
+from raybench.placement import (
+    HOST,
+    HOST_SHARE,
+    HostWatch,
+    check_placeable,
+    lanes_of,
+    resources_of,
+    slots,
+)
 from raybench.spec import TrialSpec, trial_spec
 
 
@@ -14,6 +22,7 @@ def trial(hardware: str, **fields: Any) -> TrialSpec:
 
 
 P100_HOST = {"CPU": 8.0, "GPU": 4.0, "P100": 4.0, HOST: 1.0, "node:10.0.0.1": 1.0}
+K80_HOST = {"CPU": 8.0, "GPU": 8.0, "K80": 8.0, HOST: 1.0, "node:10.0.0.2": 1.0}
 
 
 def test_a_gpu_trial_asks_for_its_type_and_for_its_processes() -> None:
@@ -75,3 +84,36 @@ def test_all_that_a_trial_needs_has_to_be_on_one_host() -> None:
 def test_a_cluster_without_hosts_is_refused() -> None:
     with pytest.raises(ClusterError, match="it has no host"):
         check_placeable([trial("cpu:1")], [], "the cluster")
+
+
+PLAN = [trial(hardware, repeat=repeat) for repeat in range(3) for hardware in ("P100", "K80")]
+K80_ENDED = {plan.trial_id for plan in PLAN if plan.hardware == "K80"}
+
+
+def test_a_grid_is_stopped_when_only_hosts_that_are_gone_could_go_on() -> None:
+    watch = HostWatch(PLAN, 60)
+    assert watch.look(set(), [P100_HOST, K80_HOST], 0) is None
+    assert watch.look(set(), [K80_HOST], 100) is None  # the K80's trials are not done yet
+    assert watch.look(K80_ENDED, [K80_HOST], 200) is None
+    assert watch.look(K80_ENDED, [K80_HOST], 259) is None
+    message = watch.look({*K80_ENDED, PLAN[0].trial_id}, [K80_HOST], 260)
+    assert message is not None
+    assert "for 60 s" in message
+    assert "2 trial(s) need CPU 3, GPU 1, P100 1 on one host" in message
+    assert "1 host(s) with CPU 8, GPU 8, K80 8" in message
+
+
+def test_a_host_that_joins_in_time_lets_the_grid_go_on() -> None:
+    watch = HostWatch(PLAN, 60)
+    assert watch.look(K80_ENDED, [K80_HOST], 0) is None
+    assert watch.look(K80_ENDED, [K80_HOST, P100_HOST], 59) is None
+    assert watch.look(K80_ENDED, [K80_HOST], 60) is None  # gone again: a new start
+    assert watch.look(K80_ENDED, [K80_HOST], 119) is None
+    assert watch.look(K80_ENDED, [], 120) is not None
+
+
+def test_a_grid_whose_trials_have_all_ended_waits_for_no_host() -> None:
+    watch = HostWatch(PLAN, 60)
+    everything = {plan.trial_id for plan in PLAN}
+    assert watch.look(everything, [], 0) is None
+    assert watch.look(everything, [], 1000) is None

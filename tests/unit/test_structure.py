@@ -14,12 +14,12 @@ PACKAGE = Path(__file__).parents[2] / "raybench"
 
 LAYERS = (
     ("errors",),
-    ("catalog",),
+    ("catalog", "processes"),
     ("spec",),
     ("record", "placement"),
-    ("store", "sanity", "measure"),
-    ("inputs", "training", "analysis"),
-    ("epochs", "report", "ray_session"),
+    ("store", "sanity", "measure", "estimate"),
+    ("inputs", "training", "analysis", "ordering"),
+    ("epochs", "tune_up", "report", "ray_session"),
     ("trial",),
     ("worker", "cluster"),
     ("grid", "jobs"),

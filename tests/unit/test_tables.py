@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 import pytest
-from records import make_failed, make_grid, make_record
+from records import make_failed, make_grid, make_record, make_tuned
 
 from raybench.analysis.frame import from_records
 from raybench.analysis.groups import Key, configurations
@@ -438,3 +438,61 @@ def test_times_of_any_size_are_pooled(count):
     cell = table(records, "running-time").cells[Key("resnet18", "mnist", "P100")]
     assert math.isfinite(cell.value)
     assert math.isfinite(cell.high)
+
+
+def at_its_best(**options):
+    """Three repeats on each of a P100 and an A100, with settings of their own."""
+    return [
+        record
+        for repeat in range(3)
+        for record in (
+            make_tuned(hardware="P100", memory_format="channels_last", repeat=repeat, **options),
+            make_tuned(
+                hardware="A100", precision="tf32", slowdown=0.5, repeat=repeat,
+                changes={"environment.flags.cudnn_allow_tf32": True}, **options,
+            ),
+        )
+    ]  # fmt: skip
+
+
+def test_like_for_like_and_each_at_its_best_are_never_mixed():
+    alike = [make_record(hardware=h, repeat=r) for r in range(3) for h in ("P100", "A100")]
+    best, plain = make_tables(from_records([*alike, *at_its_best()]), ["speedup"], Options())
+    key = Key("resnet18", "mnist", "A100")
+    assert (best.configuration, plain.configuration) == ("execution best", "execution eager")
+    assert [found.cells[key].n for found in (plain, best)] == [3, 3]
+    assert best.cells[key].value == pytest.approx(2 * plain.cells[key].value, rel=0.05)
+    assert "each hardware at its best" in notes(best)
+    assert "fp32, channels_last, eager, batch 10 (ResNet-18 · MNIST · P100)" in notes(best)
+    assert "tf32, contiguous, eager, batch 10 (ResNet-18 · MNIST · A100)" in notes(best)
+    assert "at its best" not in notes(plain)
+
+
+def test_switches_that_follow_from_the_best_precision_are_no_mismatch():
+    (found,) = make_tables(from_records(at_its_best()), ["speedup"], Options())
+    assert {cell.state for cell in found.cells.values()} == {"measured"}
+
+
+def test_largest_batches_are_compared_as_such():
+    records = [
+        *(make_tuned(hardware=h, batch_size=b) for h, b in (("P100", 200), ("A100", 900))),
+        *(make_tuned(hardware=h) for h in ("P100", "A100")),
+    ]
+    tables = make_tables(from_records(records), ["speedup"], Options())
+    assert [found.configuration for found in tables] == ["batch_size 10", "batch_size largest"]
+    assert {cell.state for found in tables for cell in found.cells.values()} == {"measured"}
+    assert "batch 900 (ResNet-18 · MNIST · A100)" in notes(tables[1])
+
+
+def test_the_largest_batch_is_not_divided_by_another():
+    records = [make_tuned(hardware="P100", batch_size=200), make_tuned(hardware="A100")]
+    found = table(records)
+    assert {cell.state for cell in found.cells.values()} == {"not comparable"}
+    assert "batch_size: 10 (A100), largest (P100)" in notes(found)
+
+
+def test_a_tuned_record_without_its_tune_up_is_damaged():
+    record = make_tuned().model_copy(update={"tune_up": None})
+    frame = from_records([record])
+    assert frame["status"].tolist() == ["failed"]
+    assert "without the tune-up" in frame["reason"][0]
