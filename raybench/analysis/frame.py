@@ -123,15 +123,14 @@ def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _last_results(results: Any) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    if isinstance(results, list):  # of a large plan's several Tune experiments
-        for part in results:
-            yield from _last_results(part)
-    elif hasattr(results, "trials"):  # an ExperimentAnalysis
+    if hasattr(results, "trials"):  # an ExperimentAnalysis
         for trial in results.trials:
             yield trial.last_result or {}, trial.config or {}
-    else:
-        for result in results:
-            yield result.metrics or {}, result.config or {}
+    elif hasattr(results, "metrics"):  # of a ResultGrid
+        yield results.metrics or {}, results.config or {}
+    else:  # a ResultGrid, or a large plan's several Tune experiments
+        for part in results:
+            yield from _last_results(part)
 
 
 def _reported_row(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Any, ...]:
