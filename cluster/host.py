@@ -102,7 +102,7 @@ def start(offer: cluster.Offer) -> None:
         labels={cluster.JOB_LABEL: os.environ["RAYBENCH_JOB"], cluster.HOST_LABEL: host},
     )
     logs = Path(os.environ["RAYBENCH_LOGS"], "ray", host)
-    environment = os.environ | {MARK: str(temp_dir)} | cluster.ray_variables(temp_dir, ports)
+    environment = os.environ | {MARK: str(temp_dir)} | cluster.ray_variables(temp_dir)
     for name in ONLY_HERE:
         environment.pop(name, None)
     for number in STOP_SIGNALS:

@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import overhead_grids
 import overhead_timm
 import overhead_workloads as workloads
 from overhead_workloads import Effort, Pair
@@ -121,11 +122,14 @@ class Result:
         what = [of.name, of.against or "–"]
         if not self.pairs:
             return [*what, f"not measured: needs --{of.needs}", "–", "0", target, "–"]
-        low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
+        spread = "–"
+        if len(self.pairs) > 1:
+            low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
+            spread = f"{low:.3f}–{high:.3f}"
         return [
             *what,
             f"{self.median:.3f} {of.unit}",
-            f"{low:.3f}–{high:.3f}",
+            spread,
             str(len(self.pairs)),
             target,
             "yes" if self.met else "no",
@@ -187,12 +191,31 @@ BENCHMARKS = (
     ),
     *(
         Benchmark(
-            name=f"channels-last-bf16-{model}",
-            against="fp32, contiguous",
-            run=partial(workloads.channels_last_bf16, model),
+            name=f"best-{model}",
+            against="fp32, contiguous, eager",
+            run=partial(workloads.best, model),
             target=target,
         )
         for model, target in zip(MODELS, (1.9, 2.4), strict=True)
+    ),
+    Benchmark(
+        name="grid-12",
+        against="the trials' running times over the devices",
+        run=overhead_grids.twelve_trials,
+        target=1.08,
+        better="lower",
+    ),
+    *(
+        Benchmark(
+            name=name,
+            against=against,
+            run=partial(overhead_grids.many_trials, reuse=reuse),
+            target=1.0,
+        )
+        for name, against, reuse in (
+            ("trials-2000", "plain Tune, a fresh worker a trial", False),
+            ("trials-2000-reused", "plain Tune, its workers used again", True),
+        )
     ),
     *(
         Benchmark(name=name, run=run, value=itself, unit="s", target=target, better="lower")

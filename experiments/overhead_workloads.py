@@ -38,6 +38,8 @@ class Effort:
         steps: training steps on each side of a turn; few, so that both see the same noise.
         images: images through an input pipeline on each side of a turn.
         starts: trials that follow another, on each side of the comparison of their starts.
+        trial_s: seconds that each trial of a grid of twelve takes at least.
+        trials: of a large grid.
         timm: a checkout of timm's repository, if there is one.
     """
 
@@ -46,6 +48,8 @@ class Effort:
     steps: int = 2
     images: int = 400
     starts: int = 10
+    trial_s: float = 60.0
+    trials: int = 2000
     timm: Path | None = None
 
 
@@ -66,7 +70,8 @@ def effort(hardware: str | None, *, quick: bool, timm: Path | None = None) -> Ef
         )
     hardware = canonical_label(hardware) if hardware else default_hardware()
     if quick:
-        return Effort(hardware=hardware, pairs=2, steps=1, images=20, starts=2, timm=timm)
+        few = {"pairs": 2, "steps": 1, "images": 20, "starts": 2, "trials": 4}
+        return Effort(hardware=hardware, trial_s=2.0, timm=timm, **few)
     return Effort(hardware=hardware, timm=timm)
 
 
@@ -239,13 +244,19 @@ def end_to_end(model: str, effort: Effort) -> list[Pair]:
     )
 
 
-def channels_last_bf16(model: str, effort: Effort) -> list[Pair]:
-    """Images/s with bf16 and channels_last, and with fp32 and contiguous."""
+def best(model: str, effort: Effort) -> list[Pair]:
+    """Images/s with the settings that a tune-up chooses, and with fp32, contiguous, eager."""
+    from raybench.tune_up import tune_up
+
+    found = tune_up(spec_of(model, effort, execution="best"), HERE)
+    print(f"{model}: {found.chosen.title}: {found.reason}", file=sys.stderr)
+    plain = {"precision": "fp32", "memory_format": "contiguous", "execution": "eager"}
     sides = []
-    for precision, layout in (("bf16", "channels_last"), ("fp32", "contiguous")):
-        epochs = Epochs(spec_of(model, effort, precision=precision, memory_format=layout))
-        pipeline = Resident(epochs.batches(effort.steps))
-        sides.append(functools.partial(epochs.images_per_s, pipeline))
+    for settings in (found.chosen.model_dump(), plain):
+        epochs = Epochs(spec_of(model, effort, **settings))
+        batches = epochs.batches(effort.steps)
+        epochs.trainer.accelerate(*batches[0])
+        sides.append(functools.partial(epochs.images_per_s, Resident(batches)))
     return in_turns(effort.pairs, *sides)
 
 
@@ -319,7 +330,7 @@ def _grid_times(folder: Path, trials: int) -> tuple[list[float], list[float]]:
         START_TIMES=folder / "times",
     )
     records = folder.glob("start/records/*.json")
-    return _noted(folder, "start"), [record.stat().st_mtime for record in records]
+    return noted(folder, "start"), [record.stat().st_mtime for record in records]
 
 
 def _plain_times(folder: Path, trials: int) -> tuple[list[float], list[float]]:
@@ -328,10 +339,11 @@ def _plain_times(folder: Path, trials: int) -> tuple[list[float], list[float]]:
         [sys.executable, HERE / "plain_tune.py", folder, str(trials)],
         START_TIMES=folder / "times",
     )
-    return _noted(folder, "start"), _noted(folder, "end")
+    return noted(folder, "start"), noted(folder, "end")
 
 
-def _noted(folder: Path, what: str) -> list[float]:
+def noted(folder: Path, what: str) -> list[float]:
+    """Return the times that ``start_model.note`` wrote for a word."""
     lines = (line.split() for line in (folder / "times").read_text().splitlines())
     return [float(time_s) for name, time_s in lines if name == what]
 

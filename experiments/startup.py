@@ -3,9 +3,10 @@
     python experiments/startup.py --hosts 2 4 6 --repeats 3 [-- SBATCH_OPTION...]
 
 Each figure is the time from the first line of the batch script until every host has joined, as the
-script itself prints it. The three ways take turns, so that what else the machine does falls on all.
+script itself prints it. The three ways take turns, so that what else the machine does falls on all;
+one that fails or does not come to its end in time is a result like any other, and is named.
 It submits jobs of its own and needs nodes that no other job of yours runs Ray on: the other ways
-use fixed ports, and `ray symmetric-run` ends by stopping every Ray process of yours on a host.
+use fixed ports, and after each every Ray process of yours on its hosts is stopped.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parents[1]
@@ -29,6 +31,8 @@ BATCH = f"""#!/usr/bin/env bash
 started=$EPOCHREALTIME
 export PATH={Path(sys.executable).parent}:$PATH RAY_AUTH_MODE=disabled
 export RAYBENCH_BATCH_STARTED=$started
+# When the job is cancelled, Ray is to end at once.
+export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0
 hosts=($(scontrol show hostnames "$SLURM_JOB_NODELIST"))
 ip=$(python -c '
 import subprocess, sys
@@ -55,13 +59,15 @@ while len(ray_nodes(sys.argv[1])) < int(sys.argv[2]): time.sleep(0.1)
 passed = time.time() - float(os.environ["RAYBENCH_BATCH_STARTED"])
 print(f"{sys.argv[2]} hosts joined {passed:.1f} s after the batch script began", flush=True)
 ' "$ip:6379" "${#hosts[@]}"
-srun --overlap --nodes="${#hosts[@]}" --ntasks="${#hosts[@]}" ray stop
+wait
 """
 )
 SYMMETRIC_RUN = (
     BATCH
+    + f"""
+export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT={LIMIT_S}
+"""
     + """
-export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=240
 srun --nodes="${#hosts[@]}" --ntasks="${#hosts[@]}" \\
   ray symmetric-run --address "$ip:6379" --min-nodes "${#hosts[@]}" -- python -c '
 import os, time
@@ -82,27 +88,60 @@ def scripts(folder: Path) -> dict[str, list[str]]:
     return commands
 
 
-def measure(command: list[str], hosts: int, options: list[str], folder: Path) -> float | None:
-    """Submit one job, read its figure from its log, or None after the limit, and end it."""
+def measure(command: list[str], hosts: int, options: list[str], folder: Path) -> float | str:
+    """Submit one job, read its figure from its log, and end it.
+
+    Returns:
+        seconds, or in words why there is no figure.
+    """
     submit = ["sbatch", "--parsable", f"--nodes={hosts}", f"--chdir={folder}", *options, *command]
     environ = os.environ | {"RAYBENCH_RESULTS": str(folder / "results")}
-    job = subprocess.check_output(submit, text=True, env=environ).strip()
+    submitted = subprocess.run(submit, check=False, capture_output=True, text=True, env=environ)
+    if submitted.returncode != 0:
+        print(submitted.stderr, flush=True)
+        return "refused"
+    job = submitted.stdout.strip()
     log = folder / f"raybench-{job}.log"
     until = time.monotonic() + LIMIT_S
-    try:
-        while time.monotonic() < until:
-            found = JOINED.search(log.read_text()) if log.exists() else None
-            if found:
-                # The other ways' scripts stop Ray themselves; a held cluster waits for scancel.
-                wait_for_end(job, 0 if "--hold" in command else 60)
-                return float(found[2])
-            if has_ended(job):
-                raise SystemExit(f"job {job} ended without a figure; see {log}")
-            time.sleep(0.5)
-    finally:
-        subprocess.run(["scancel", job], check=False)
-        wait_for_end(job, 60)
-    return None
+    figure: float | str = f"not within {LIMIT_S} s"
+    while time.monotonic() < until:
+        ended = has_ended(job)
+        said = log.read_text(errors="replace") if log.exists() else ""
+        if found := JOINED.search(said):
+            figure = float(found[2])
+            break
+        if ended:
+            figure = "failed"
+            break
+        time.sleep(0.5)
+    nodes = scontrol_field(job, "NodeList")
+    subprocess.run(["scancel", job], check=True)
+    wait_for_end(job)
+    if "--hold" not in command and nodes not in ("", "(null)"):
+        stop_ray(nodes, options, folder)
+    if isinstance(figure, str):
+        print(
+            f"job {job} {figure}; the end of {log}:",
+            *said.splitlines()[-10:],
+            sep="\n  ",
+            flush=True,
+        )
+    return figure
+
+
+def stop_ray(nodes: str, options: list[str], folder: Path) -> None:
+    """End what a cancelled job may have left running, for the sake of the next one."""
+    hosts = subprocess.check_output(["scontrol", "show", "hostnames", nodes], text=True).split()
+    ray = str(Path(sys.executable).with_name("ray"))
+    command = ["srun", *options, f"--nodes={len(hosts)}", f"--nodelist={nodes}"]
+    command += ["--ntasks-per-node=1", f"--chdir={folder}", ray, "stop", "--force"]
+    subprocess.run(command, check=False, timeout=LIMIT_S, stdout=subprocess.DEVNULL)
+
+
+def scontrol_field(job: str, name: str) -> str:
+    """Return what Slurm says of a job."""
+    shown = subprocess.check_output(["scontrol", "show", "job", "-o", job], text=True)
+    return next(word for word in shown.split() if word.startswith(f"{name}=")).partition("=")[2]
 
 
 def has_ended(job: str) -> bool:
@@ -113,9 +152,9 @@ def has_ended(job: str) -> bool:
     return not shown.stdout.strip()
 
 
-def wait_for_end(job: str, limit_s: float) -> None:
-    """Wait for a job to end, but no longer than the limit."""
-    until = time.monotonic() + limit_s
+def wait_for_end(job: str) -> None:
+    """Wait for a job that was cancelled to have left its hosts, but not for ever."""
+    until = time.monotonic() + LIMIT_S
     while time.monotonic() < until and not has_ended(job):
         time.sleep(0.5)
 
@@ -130,7 +169,7 @@ def main() -> None:
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="startup-", dir=given.folder or Path.cwd()))
     commands = scripts(folder)
-    figures: dict[tuple[str, int], list[float | None]] = {}
+    figures: dict[tuple[str, int], list[float | str]] = {}
     for repeat in range(given.repeats):
         for hosts in given.hosts:
             for name, command in commands.items():
@@ -144,14 +183,16 @@ def main() -> None:
         print(f"| {name} | " + " | ".join(cells) + " |")
 
 
-def text(values: list[float | None]) -> str:
-    """Write figures as median and range, and how many there are not."""
-    there = [value for value in values if value is not None]
-    late = f"{len(values) - len(there)} × over {LIMIT_S} s" if len(there) < len(values) else ""
-    if not there:
-        return late
-    spread = f" ({min(there):.1f}–{max(there):.1f})" if len(there) > 1 else ""
-    return f"{statistics.median(there):.1f} s{spread}" + (f", {late}" if late else "")
+def text(values: list[float | str]) -> str:
+    """Write figures as median and range, and what else there was, each with how often."""
+    there = [value for value in values if isinstance(value, float)]
+    parts = []
+    if there:
+        spread = f" ({min(there):.1f}–{max(there):.1f})" if len(there) > 1 else ""
+        parts.append(f"{statistics.median(there):.1f} s{spread}")
+    reasons = Counter(value for value in values if isinstance(value, str))
+    parts += [f"{count} × {reason}" for reason, count in reasons.items()]
+    return ", ".join(parts)
 
 
 if __name__ == "__main__":

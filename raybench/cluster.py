@@ -34,7 +34,6 @@ PORTS = (
     "dashboard-agent-grpc",
     "runtime-env-agent",
     "metrics-export",
-    "dashboard-metric",
 )
 """Ray's services on a host that get a port each; workers take any port that is free."""
 
@@ -329,7 +328,7 @@ def ray_start_arguments(
     arguments += [f"--resources={json.dumps(offer.resources)}"]
     arguments += ["--labels=" + ",".join(f"{key}={value}" for key, value in labels.items())]
     arguments += ["--min-worker-port=0", "--max-worker-port=0"]
-    for name in PORTS[2:-1]:
+    for name in PORTS[2:]:
         arguments.append(f"--{name}-port={ports[name]}")
     if is_head:
         arguments += [
@@ -345,14 +344,15 @@ def ray_start_arguments(
     return arguments
 
 
-def ray_variables(temp_dir: Path, ports: Mapping[str, int]) -> dict[str, str]:
+def ray_variables(temp_dir: Path) -> dict[str, str]:
     """Return the variables for Ray on one host, where no argument of ``ray start`` would do."""
     return {
         "RAY_TMPDIR": str(temp_dir),
         "TMPDIR": str(temp_dir),
-        "DASHBOARD_METRIC_PORT": str(ports["dashboard-metric"]),
-        # Served to anybody, without a token, and of no use here.
+        # Served to anybody, without a token, and of no use here. The dashboard's own have no switch
+        # but a port that there cannot be; its log has the complaint.
         "RAY_enable_metrics_collection": "0",
+        "DASHBOARD_METRIC_PORT": "-1",
         # Who ends Ray here has given trials their time already.
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         "RAY_START_HOOK": f"{__name__}.{without_client_server.__name__}",

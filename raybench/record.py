@@ -70,6 +70,8 @@ class Settings(_Part):
     """eager, compile or cudagraph"""
     fused_optimizer: bool
     """whether one kernel updates all weights"""
+    cudnn_benchmark: bool
+    """whether cuDNN timed its algorithms and took the fastest"""
     batch_size: int
     """images a step"""
 
@@ -78,6 +80,7 @@ class Settings(_Part):
         """``bf16, channels_last, eager, batch 10``."""
         parts: list[str] = [self.precision, self.memory_format, self.execution]
         parts += ["fused optimizer"] if self.fused_optimizer else []
+        parts += ["cudnn benchmark"] if self.cudnn_benchmark else []
         return ", ".join([*parts, f"batch {self.batch_size}"])
 
 

@@ -43,7 +43,7 @@ MINIMUM_CAPABILITY: dict[str, tuple[int, int]] = {
 
 DEFAULT_GPU_WORKERS = 2
 
-BEST_CHOOSES = ("precision", "memory_format", "fused_optimizer")
+BEST_CHOOSES = ("precision", "memory_format", "fused_optimizer", "cudnn_benchmark")
 """Fields that execution 'best' decides, beside execution itself."""
 
 
@@ -87,7 +87,10 @@ class TrialSpec(BaseModel):
     """layout of images and weights: contiguous (NCHW) or channels_last (NHWC)"""
     execution: Execution = "eager"
     """eager, compile (torch.compile), cudagraph (the whole training step captured), or best: the
-    fastest of these with precision, memory_format and fused_optimizer, found by a tune-up"""
+    fastest of these with precision, memory_format, fused_optimizer and cudnn_benchmark, found by
+    a tune-up"""
+    cudnn_benchmark: bool = False
+    """let cuDNN time its algorithms for each shape and take the fastest"""
     input_pipeline: InputPipeline = "dataloader"
     """dataloader (PIL and torchvision transforms) or device (uint8 tensors on the device)"""
     num_workers: int | None = Field(default=None, ge=0)
@@ -133,6 +136,12 @@ class TrialSpec(BaseModel):
         self._check_hardware()
         self._check_best()
         check_limits(self.dataset, train_limit=self.train_limit, eval_limit=self.eval_limit)
+        if self.cudnn_benchmark and self.deterministic:
+            raise SpecError(
+                "cudnn_benchmark may choose another algorithm in each run, which is not "
+                "deterministic",
+                cure="leave one of the two out",
+            )
         if self.input_pipeline == "device" and self.num_workers:
             raise SpecError(
                 f"num_workers is {self.num_workers}, but input_pipeline 'device' has no workers",
@@ -170,6 +179,11 @@ class TrialSpec(BaseModel):
                 raise SpecError(
                     f"execution is 'cudagraph', but {self.hardware} is not a GPU",
                     allowed="eager or compile on a CPU",
+                )
+            if self.cudnn_benchmark:
+                raise SpecError(
+                    f"cudnn_benchmark is set, but {self.hardware} has no cuDNN",
+                    cure="leave cudnn_benchmark out on a CPU",
                 )
             if self.num_workers and self.num_workers >= threads:
                 raise SpecError(

@@ -24,7 +24,7 @@ def set_switches(spec: TrialSpec) -> None:
     tf32 = spec.precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.allow_tf32 = tf32
-    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.benchmark = spec.cudnn_benchmark
     torch.backends.cudnn.deterministic = spec.deterministic
     torch.use_deterministic_algorithms(spec.deterministic)
     threads = spec.cpu_threads

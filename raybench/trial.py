@@ -56,7 +56,7 @@ from raybench.store import Experiment, utc_now
 from raybench.training import Trainer, device_of, is_out_of_memory, set_switches
 from raybench.tune_up import decide
 
-LOOK_S = 2.0
+LOOK_S = 1.0
 """Seconds after which the passes that look where the time goes end, once they have a few steps."""
 LOOK_STEPS = (5, 50)
 """Fewest and most steps of those passes."""

@@ -150,6 +150,7 @@ def _plain(spec: TrialSpec, batch_size: int) -> Settings:
         memory_format=spec.memory_format,
         execution="eager" if spec.execution == "best" else spec.execution,
         fused_optimizer=spec.fused_optimizer,
+        cudnn_benchmark=spec.cudnn_benchmark,
         batch_size=batch_size,
     )
 
@@ -169,7 +170,8 @@ class _Bench:
         """Return the fastest settings whose losses agree with the plain ones', and why.
 
         All precisions and formats are tried, eagerly and as a captured graph; then the fastest
-        of them with a fused optimizer, and compiled, which takes the longest to try.
+        of them with what is worth a little everywhere, and compiled, which takes the longest to
+        try.
         """
         reference = self._measure(plain)
         if isinstance(reference, str):
@@ -197,7 +199,11 @@ class _Bench:
 
         for settings in self._combinations(plain):
             consider(settings)
-        for change in ({"fused_optimizer": True}, {"execution": "compile"}):
+        for change in (
+            {"cudnn_benchmark": True},
+            {"fused_optimizer": True},
+            {"execution": "compile"},
+        ):
             for settings in self._possible(best, change):
                 consider(settings)
         self._mark(best, "chosen")

@@ -233,9 +233,9 @@ def _identity_values(record: TrialRecord) -> tuple[Any, ...]:
     if host is None:
         return (*found, fingerprint, *(None,) * 12)
     flags = host.flags
-    if record.tune_up is not None and record.tune_up.chosen.precision == "tf32":
+    if record.tune_up is not None:
         # They follow from what was chosen, and each hardware at its best may differ in that.
-        flags = {name: _FP32_SWITCHES.get(name, value) for name, value in flags.items()}
+        flags = {name: _TUNED_SWITCHES.get(name, value) for name, value in flags.items()}
     versions = (host.torch, host.torchvision, host.cuda, host.cudnn, host.driver, host.python)
     return (
         *found,
@@ -250,7 +250,8 @@ def _identity_values(record: TrialRecord) -> tuple[Any, ...]:
     )
 
 
-_FP32_SWITCHES: dict[str, Any] = {
+_TUNED_SWITCHES: dict[str, Any] = {
+    "cudnn_benchmark": False,
     "matmul_allow_tf32": False,
     "cudnn_allow_tf32": False,
     "float32_matmul_precision": "highest",

@@ -126,11 +126,12 @@ def _last_results(results: Any) -> Iterator[tuple[Mapping[str, Any], Mapping[str
     if hasattr(results, "trials"):  # an ExperimentAnalysis
         for trial in results.trials:
             yield trial.last_result or {}, trial.config or {}
-    elif hasattr(results, "metrics"):  # of a ResultGrid
-        yield results.metrics or {}, results.config or {}
-    else:  # a ResultGrid, or a large plan's several Tune experiments
-        for part in results:
-            yield from _last_results(part)
+        return
+    for result in results:
+        if hasattr(result, "metrics"):
+            yield result.metrics or {}, result.config or {}
+        else:  # one of a large plan's several Tune experiments
+            yield from _last_results(result)
 
 
 def _reported_row(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -2,8 +2,10 @@
 
 import json
 import re
+import socket
+import ssl
 
-from virtual_slurm import Slurm, records
+from virtual_slurm import REPOSITORY, Slurm, call, records
 
 ALL = ["k80-1", "p100-1", "p100-2"]
 
@@ -42,6 +44,38 @@ def test_heterogeneous_job(slurm: Slurm) -> None:
     }
     assert hosts["K80"] == "k80-1"
     assert hosts["P100"].startswith("p100-")
+    slurm.assert_nothing_left(job, ALL)
+
+
+def test_tls(slurm: Slurm) -> None:
+    """Certificates made as cluster/README.md says; Ray's head then proves who it is by them."""
+    readme = (REPOSITORY / "cluster" / "README.md").read_text()
+    recipe = re.search(r"```bash\n(mkdir -m 700 ~/.raybench-tls .*?)```", readme, re.DOTALL)
+    assert recipe is not None
+    addresses = ",".join(f"IP:10.77.0.{number}" for number in (11, 12, 13))
+    commands = recipe[1].replace("IP:10.1.2.3,IP:10.1.2.4", addresses)
+    call(["bash", "-e", "-c", commands], slurm.environ)
+    folder = slurm.shared / "home" / ".raybench-tls"
+    job = slurm.submit(
+        "start_ray.sbatch",
+        *("tiny.yaml", "-s", "name=tls"),
+        options=["--nodes=2", "--nodelist=k80-1,p100-1", "--gpus-per-node=1"],
+        RAY_USE_TLS="1",
+        RAY_TLS_SERVER_CERT=f"{folder}/server.crt",
+        RAY_TLS_SERVER_KEY=f"{folder}/server.key",
+        RAY_TLS_CA_CERT=f"{folder}/ca.crt",
+    )
+    head = re.search(r"Ray at (\S+):(\d+) has", job.wait_for_log(" has 2 hosts"))
+    assert head is not None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(folder / "ca.crt")
+    with (
+        socket.create_connection((head[1], int(head[2])), timeout=30) as connection,
+        context.wrap_socket(connection, server_hostname=head[1]) as encrypted,
+    ):
+        job.say(f"{head[1]} speaks {encrypted.version()}")
+    job.assert_ends_as("COMPLETED")
+    assert len(records(job.folder / "results")) == 2
     slurm.assert_nothing_left(job, ALL)
 
 

@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
@@ -202,7 +203,10 @@ def files_with(text: str, folder: Path) -> list[Path]:
 
 
 def test_what_listens_to_the_network(held: Held) -> None:
-    """The dashboard is on the loopback; of the ports below 32768 only the job's own are open."""
+    """The dashboard is on the loopback; of the ports below 32768 only the job's own are open.
+
+    None of those shows anything to somebody without the token.
+    """
     listening = held.slurm.on("p100-1", "ss", "-tlnH").splitlines()
     addresses = [line.split()[3].rpartition(":") for line in listening]
     port = held.dashboard.rpartition(":")[2]
@@ -210,6 +214,11 @@ def test_what_listens_to_the_network(held: Held) -> None:
     slurmd, own = 6818, range(int(port) - 1, int(port) + 15)
     low = {int(number) for _, _, number in addresses if int(number) < 32768}
     assert low - {slurmd} <= set(own)
+    gcs = re.search(r"Ray at (\S+):\d+ has", held.job.log)
+    assert gcs is not None
+    for number in low - {slurmd, int(port)}:
+        with pytest.raises((OSError, HTTPException)):
+            urllib.request.urlopen(f"http://{gcs[1]}:{number}/metrics", timeout=10)
 
 
 def test_neighbour_on_the_same_host(held: Held, slurm: Slurm) -> None:

@@ -41,7 +41,16 @@ def absent() -> str | None:
         return "not root"
     lacking = [
         program
-        for program in ("slurmctld", "slurmd", "sbatch", "munged", "tini", "ip", "nsenter")
+        for program in (
+            "slurmctld",
+            "slurmd",
+            "sbatch",
+            "munged",
+            "tini",
+            "ip",
+            "nsenter",
+            "openssl",
+        )
         if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None
     ]
     return f"not installed: {', '.join(lacking)}" if lacking else None

@@ -149,6 +149,7 @@ def make_tuned(
         "memory_format": memory_format,
         "execution": execution,
         "fused_optimizer": False,
+        "cudnn_benchmark": False,
         "batch_size": batch_size,
     }
     attempt = {"images_per_s": 450.0, "first_loss": 2.3, "loss_fall": 0.4, "outcome": "chosen"}

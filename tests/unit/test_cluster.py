@@ -245,9 +245,8 @@ def test_no_client_server() -> None:
     params = Params()
     cluster.without_client_server(params, head=True)
     assert params.ray_client_server_port is None
-    variables = cluster.ray_variables(Path("/tmp/rb3-x"), {"dashboard-metric": 10056})
+    variables = cluster.ray_variables(Path("/tmp/rb3-x"))
     assert variables["RAY_START_HOOK"] == "raybench.cluster.without_client_server"
-    assert variables["DASHBOARD_METRIC_PORT"] == "10056"
 
 
 def test_nodes_of_a_job_and_gpus_of_a_cluster() -> None:

@@ -62,6 +62,8 @@ def test_names_are_taken_in_any_case_and_kept_in_one() -> None:
         ({"hardware": "cpu:2", "precision": "fp16"}, ["fp32 or bf16"]),
         ({"hardware": "cpu:2", "execution": "cudagraph"}, ["not a GPU"]),
         ({"hardware": "cpu:2", "num_workers": 2}, ["num_workers from 0 to 1"]),
+        ({"hardware": "cpu:2", "cudnn_benchmark": True}, ["cpu:2 has no cuDNN"]),
+        ({"cudnn_benchmark": True, "deterministic": True}, ["not deterministic"]),
         ({"input_pipeline": "device", "num_workers": 1}, ["has no workers"]),
         ({"train_limit": 60_001}, ["60,000 images to train on"]),
     ],
@@ -88,6 +90,7 @@ OTHER: dict[str, Any] = {
     "learning_rate": 0.5,
     "momentum": 0.5,
     "fused_optimizer": True,
+    "cudnn_benchmark": True,
     "aux_loss_weight": 0.1,
     "precision": "bf16",
     "memory_format": "channels_last",
@@ -124,7 +127,13 @@ def test_best_and_largest_are_left_to_a_tune_up() -> None:
 
 
 @pytest.mark.parametrize(
-    "field", [{"precision": "fp16"}, {"memory_format": "channels_last"}, {"fused_optimizer": True}]
+    "field",
+    [
+        {"precision": "fp16"},
+        {"memory_format": "channels_last"},
+        {"fused_optimizer": True},
+        {"cudnn_benchmark": True},
+    ],
 )
 def test_best_chooses_itself(field: dict[str, Any]) -> None:
     with pytest.raises(SpecError, match="execution 'best' chooses it"):

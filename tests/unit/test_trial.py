@@ -237,7 +237,7 @@ def test_a_trial_is_executed_as_its_tune_up_chose(
 ) -> None:
     settings = Settings(
         precision="bf16", memory_format="channels_last", execution="eager",
-        fused_optimizer=False, batch_size=25,  # torch 2.0 has no fused SGD on a CPU
+        fused_optimizer=False, cudnn_benchmark=False, batch_size=25,
     )  # fmt: skip
     found = TuneUp(chosen=settings, reason="", attempts=(), time_s=1.0, hostname="here")
     events: list[Event] = []

@@ -2,16 +2,16 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from raybench import processes
 from raybench.record import TrialRecord
 from raybench.spec import trial_spec
 from raybench.store import Experiment
@@ -101,23 +101,27 @@ def test_signals_after_the_first_do_not_disturb_the_record(tmp_path: Path) -> No
     assert finish(process).status == "interrupted"
 
 
-def ask_and_wait(asked: TrialRequest, answers: Connection) -> None:
-    """Ask for a trial, tell its process's number, and wait."""
-    # Whatever is imported would be imported for a trial that ends before it trains.
-    processes._PRELOADED.clear()
-    answers.send(TrialProcess(asked).pid)
-    signal.pause()
-
-
 def test_no_trial_outlives_the_process_that_asked_for_it(tmp_path: Path) -> None:
-    context = processes.fork_server()
-    ours, theirs = context.Pipe()
-    asked = request(tmp_path, model="small_models:hangs")
-    asker = context.Process(target=ask_and_wait, args=(asked, theirs))
-    processes.start(asker)
-    assert ours.poll(LIMIT_S)
-    trial = psutil.Process(ours.recv())
-    asker.kill()
-    asker.join()
+    script = tmp_path / "asker.py"
+    script.write_text(
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from raybench.spec import trial_spec\n"
+        "from raybench import processes\n"
+        "from raybench.worker import TrialProcess, TrialRequest\n"
+        "processes._PRELOADED.clear()  # a trial that ends before it trains needs no torch\n"
+        f"spec = trial_spec({ {**SMALL, 'model': 'small_models:hangs'}!r})\n"
+        f"root = Path({str(tmp_path)!r})\n"
+        "process = TrialProcess(TrialRequest(\n"
+        "    spec=spec, results=root, experiment='unit', data_root=root))\n"
+        "print(process.pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    asker = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    assert asker.stdout is not None
+    trial = psutil.Process(int(asker.stdout.readline()))
+    asker.send_signal(signal.SIGKILL)
+    asker.wait()
+    asker.stdout.close()
     trial.wait(timeout=LIMIT_S)
     assert not trial.is_running()
