@@ -26,11 +26,16 @@ hypothesis.settings.load_profile("raybench")
 
 
 @pytest.fixture(autouse=True)
-def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep every test away from the user's results, data and cluster."""
+def _own_folders(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keep every test away from the user's results, data and cluster.
+
+    The cache is one for all tests: to decode a dataset takes seconds.
+    """
     monkeypatch.setenv("RAYBENCH_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("RAYBENCH_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("RAYBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("RAYBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     for name in ("RAY_ADDRESS", "RAYBENCH_DEBUG", "RAYBENCH_SIMULATED_GPU"):
         monkeypatch.delenv(name, raising=False)
 

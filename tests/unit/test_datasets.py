@@ -178,7 +178,7 @@ def test_cifar_pickles_are_not_unpickled_before_their_checksum_is_right(tmp_path
     [("mnist", "fc941b9c3d887521", 5), ("cifar10", "5d57bd4a9395fe08", 6)],
 )
 def test_the_published_files(name, fingerprint, first_label, tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("RAYBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "datasets"))
+    monkeypatch.setenv("RAYBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     if any(finding.state == "absent" for finding in dataset_files.verify(name, small.REAL_DATA)):
         pytest.skip(f"{name} is not in {small.REAL_DATA}")
     images = load(name, small.REAL_DATA, train_limit=1000, eval_limit=100)

@@ -223,7 +223,7 @@ def test_hostile_texts_are_escaped_in_the_frame():
     assert row["device"] == "Tesla\\u202e P100"
 
 
-@pytest.mark.parametrize("kind", ["ExperimentAnalysis", "ResultGrid"])
+@pytest.mark.parametrize("kind", ["ExperimentAnalysis", "ResultGrid", "several ResultGrids"])
 def test_tune_results_give_the_same_tables_as_the_records(kind):
     records = make_grid(2)
     metrics = [{"record": record.model_dump(mode="json")} for record in records]
@@ -235,6 +235,8 @@ def test_tune_results_give_the_same_tables_as_the_records(kind):
     else:
         grid = [SimpleNamespace(metrics=m, config={}) for m in metrics]
         results = [*grid, SimpleNamespace(metrics=None, config=config)]
+        if kind == "several ResultGrids":
+            results = [results[:5], results[5:]]
     frame = frames.from_experiment_analysis(results)
     assert len(frame) == len(records) + 1
     completed = frame[frame["status"] == "completed"]

@@ -47,12 +47,6 @@ def split_of(name):
     return load_dataset(name, REAL_DATA, train_limit=10, eval_limit=1).train
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    """One cache for all tests that read real images: to decode them takes seconds."""
-    monkeypatch.setenv("RAYBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "datasets"))
-
-
 def an_epoch(pipeline, epoch=1):
     """Return the images and labels of a whole epoch."""
     batches = [
