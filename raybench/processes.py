@@ -31,10 +31,7 @@ _PRELOADED = ["raybench.trial", "torchvision"]
 
 
 def fork_server() -> Any:
-    """Return the context that clean processes, their pipes and counters come from.
-
-    A clean process that asks for one is served by the same server.
-    """
+    """Return the context that clean processes, their pipes and counters come from."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
     return context
@@ -60,7 +57,19 @@ def _no_main_module() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def take_interrupts() -> None:
+def settle() -> None:
+    """Begin a clean process: its signals are its own, and it ends with whoever asked for it."""
+    global _is_clean  # noqa: PLW0603 - it is a fact of the process
+    _is_clean = True
+    _take_interrupts()
+    _follow_parent()
+
+
+_is_clean = False
+"""Whether this is a clean process itself."""
+
+
+def _take_interrupts() -> None:
     """Let the first signal interrupt this process, and none disturb what it does then.
 
     In a process group of its own, because a terminal's Ctrl-C is for whoever asked for the
@@ -77,7 +86,7 @@ def take_interrupts() -> None:
         signal.signal(number, interrupt)
 
 
-def follow_parent() -> None:
+def _follow_parent() -> None:
     """Interrupt this process when the one that asked for it dies: none is left behind."""
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -102,6 +111,9 @@ class ProcessDiedError(Exception):
 def call(function: Callable[..., Any], *arguments: Any, timeout_s: float) -> Any:
     """Call a function of a module in a clean process, and return what it returns.
 
+    A process that is clean itself, and has touched no device yet, is forked for it; a server of
+    its own would import torch once more.
+
     Args:
         function: its name, arguments and result have to be picklable.
         arguments: what it is called with.
@@ -112,7 +124,7 @@ def call(function: Callable[..., Any], *arguments: Any, timeout_s: float) -> Any
         CallFailedError: the function raised something else.
         ProcessDiedError: the process crashed, was killed, or took too long.
     """
-    context = fork_server()
+    context: Any = multiprocessing.get_context("fork") if _is_clean else fork_server()
     answers, sender = context.Pipe(duplex=False)
     process = context.Process(
         target=_answer, args=(function, arguments, dict(os.environ), sender), daemon=False
@@ -151,8 +163,7 @@ def _answer(
 ) -> None:
     """Run in the called process."""
     os.environ.update(environ)
-    take_interrupts()
-    follow_parent()
+    settle()
     try:
         answers.send((function(*arguments), None))
     except RaybenchError as error:

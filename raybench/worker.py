@@ -264,8 +264,7 @@ def run_in_process(
 def _run(request: TrialRequest, events: Connection, counters: Any) -> None:
     """Run in the trial's process: forked from the server, or freshly started."""
     os.environ.update(request.variables)
-    processes.take_interrupts()
-    processes.follow_parent()
+    processes.settle()
     from raybench.trial import EpochDone, Event, TrialContext, run_trial  # noqa: PLC0415
 
     def tell(kind: str, value: Any) -> None:
