@@ -10,13 +10,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := $(if $(CONSTRAIN),--constraint $(CONSTRAIN))
 
-.PHONY: demo test check slurm-test clean
+.PHONY: demo test check compile-test slurm-test clean
 
 demo: $(VENV)/.installed
 	$(BIN)/raybench demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q tests/unit tests/ray
+	$(BIN)/python -m pytest -q -m "not compiler" tests/unit tests/current tests/ray
+
+compile-test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -m compiler tests/current
 
 slurm-test: $(VENV)/.installed-dev
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q tests/slurm

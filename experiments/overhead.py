@@ -1,6 +1,7 @@
 """What raybench costs and gains, against the plain way of doing the same.
 
     python experiments/overhead.py [--only NAME]... [--quick] [--json] [--hardware cpu:1]
+                                   [--timm PATH]
 
 The two sides of a benchmark run in turns, in one run on one machine, so that its noise falls on
 both; what is shown is the median over the pairs, with their quartiles. It reports and does not
@@ -19,8 +20,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
+import overhead_grids
+import overhead_timm
 import overhead_workloads as workloads
 from overhead_workloads import Effort, Pair
 from tabulate import tabulate
@@ -59,6 +63,7 @@ class Benchmark:
         value: what a pair comes to.
         unit: of the value; × for a ratio.
         better: whether a lower or a higher value is better.
+        needs: what of an Effort it cannot be measured without; an option of the same name.
     """
 
     name: str
@@ -68,11 +73,12 @@ class Benchmark:
     value: Callable[[Pair], float] = ratio
     unit: str = "×"
     better: Literal["lower", "higher"] = "higher"
+    needs: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The pairs of a benchmark, and what they come to."""
+    """The pairs of a benchmark, and what they come to; without pairs, it was not measured."""
 
     benchmark: Benchmark
     pairs: list[Pair]
@@ -83,13 +89,15 @@ class Result:
         return [self.benchmark.value(pair) for pair in self.pairs]
 
     @property
-    def median(self) -> float:
+    def median(self) -> float | None:
         """The median of the values."""
-        return statistics.median(self.values)
+        return statistics.median(self.values) if self.pairs else None
 
     @property
-    def met(self) -> bool:
+    def met(self) -> bool | None:
         """Whether the median reaches the target."""
+        if self.median is None:
+            return None
         if self.benchmark.better == "lower":
             return self.median <= self.benchmark.target
         return self.median >= self.benchmark.target
@@ -110,14 +118,20 @@ class Result:
     def row(self) -> list[str]:
         """Return the result for a person."""
         of = self.benchmark
-        low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
+        target = f"{'≤' if of.better == 'lower' else '≥'} {of.target:g} {of.unit}"
+        what = [of.name, of.against or "–"]
+        if not self.pairs:
+            return [*what, f"not measured: needs --{of.needs}", "–", "0", target, "–"]
+        spread = "–"
+        if len(self.pairs) > 1:
+            low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
+            spread = f"{low:.3f}–{high:.3f}"
         return [
-            of.name,
-            of.against or "–",
+            *what,
             f"{self.median:.3f} {of.unit}",
-            f"{low:.3f}–{high:.3f}",
+            spread,
             str(len(self.pairs)),
-            f"{'≤' if of.better == 'lower' else '≥'} {of.target:g} {of.unit}",
+            target,
             "yes" if self.met else "no",
         ]
 
@@ -134,6 +148,13 @@ BENCHMARKS = (
             better="lower",
         )
         for model in MODELS
+    ),
+    Benchmark(
+        name="timm-resnet18",
+        against="timm's benchmark.py, train",
+        run=partial(overhead_timm.train, "resnet18"),
+        target=1.0,
+        needs="timm",
     ),
     Benchmark(
         name="trial-start",
@@ -170,12 +191,31 @@ BENCHMARKS = (
     ),
     *(
         Benchmark(
-            name=f"channels-last-bf16-{model}",
-            against="fp32, contiguous",
-            run=partial(workloads.channels_last_bf16, model),
+            name=f"best-{model}",
+            against="fp32, contiguous, eager",
+            run=partial(workloads.best, model),
             target=target,
         )
         for model, target in zip(MODELS, (1.9, 2.4), strict=True)
+    ),
+    Benchmark(
+        name="grid-12",
+        against="the trials' running times over the devices",
+        run=overhead_grids.twelve_trials,
+        target=1.08,
+        better="lower",
+    ),
+    *(
+        Benchmark(
+            name=name,
+            against=against,
+            run=partial(overhead_grids.many_trials, reuse=reuse),
+            target=1.0,
+        )
+        for name, against, reuse in (
+            ("trials-2000", "plain Tune, a fresh worker a trial", False),
+            ("trials-2000-reused", "plain Tune, its workers used again", True),
+        )
     ),
     *(
         Benchmark(name=name, run=run, value=itself, unit="s", target=target, better="lower")
@@ -230,10 +270,11 @@ def main(
     parser.add_argument("--json", action="store_true", help="print JSON for a program")
     parser.add_argument("--list", action="store_true", help="print the names and targets only")
     parser.add_argument("--hardware", help="cpu:N or a GPU's label; default: this machine")
+    parser.add_argument("--timm", type=Path, metavar="PATH", help="a checkout of timm's repository")
     given = parser.parse_args(arguments)
     try:
         selected = chosen(given.only, benchmarks)
-        effort = workloads.effort(given.hardware, quick=given.quick)
+        effort = workloads.effort(given.hardware, quick=given.quick, timm=given.timm)
     except (ValueError, RaybenchError) as error:
         parser.error(str(error))
     if given.list:
@@ -242,6 +283,9 @@ def main(
         return
     results = []
     for benchmark in selected:
+        if benchmark.needs and getattr(effort, benchmark.needs) is None:
+            results.append(Result(benchmark=benchmark, pairs=[]))
+            continue
         started = time.perf_counter()
         results.append(Result(benchmark=benchmark, pairs=benchmark.run(effort)))
         print(f"{benchmark.name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)

@@ -38,6 +38,9 @@ class Effort:
         steps: training steps on each side of a turn; few, so that both see the same noise.
         images: images through an input pipeline on each side of a turn.
         starts: trials that follow another, on each side of the comparison of their starts.
+        trial_s: seconds that each trial of a grid of twelve takes at least.
+        trials: of a large grid.
+        timm: a checkout of timm's repository, if there is one.
     """
 
     hardware: str
@@ -45,21 +48,31 @@ class Effort:
     steps: int = 2
     images: int = 400
     starts: int = 10
+    trial_s: float = 60.0
+    trials: int = 2000
+    timm: Path | None = None
 
 
-def effort(hardware: str | None, *, quick: bool) -> Effort:
+def effort(hardware: str | None, *, quick: bool, timm: Path | None = None) -> Effort:
     """Return the usual effort, or one of seconds; hardware None is what this machine is.
 
     Raises:
-        RaybenchError: there is no such hardware.
+        RaybenchError: there is no such hardware, or the checkout of timm is none.
     """
     from raybench.catalog.hardware import canonical_label
+    from raybench.errors import SpecError
     from raybench.measure.devices import default_hardware
 
+    if timm and not (timm / "benchmark.py").is_file():
+        raise SpecError(
+            f"{timm} holds no benchmark.py",
+            allowed="a checkout of https://github.com/huggingface/pytorch-image-models",
+        )
     hardware = canonical_label(hardware) if hardware else default_hardware()
     if quick:
-        return Effort(hardware=hardware, pairs=2, steps=1, images=20, starts=2)
-    return Effort(hardware=hardware)
+        few = {"pairs": 2, "steps": 1, "images": 20, "starts": 2, "trials": 4}
+        return Effort(hardware=hardware, trial_s=2.0, timm=timm, **few)
+    return Effort(hardware=hardware, timm=timm)
 
 
 def in_turns(pairs: int, ours: Callable[[], float], theirs: Callable[[], float]) -> list[Pair]:
@@ -111,8 +124,7 @@ class Epochs:
 
         from raybench.measure.clock import EpochClock, timeline_of
         from raybench.measure.power import DeviceSampler
-        from raybench.training import Trainer, set_switches
-        from raybench.trial import device_of
+        from raybench.training import Trainer, device_of, set_switches
 
         set_switches(spec)
         self.spec = spec
@@ -159,7 +171,8 @@ class Epochs:
         return pipeline.images / self.train_s(pipeline)
 
 
-def _spec(model: str, effort: Effort, **fields: Any) -> TrialSpec:
+def spec_of(model: str, effort: Effort, **fields: Any) -> TrialSpec:
+    """Return the spec of a trial on the effort's hardware, with synthetic images."""
     from raybench.spec import trial_spec
 
     return trial_spec(
@@ -169,7 +182,7 @@ def _spec(model: str, effort: Effort, **fields: Any) -> TrialSpec:
 
 def epoch(model: str, effort: Effort) -> list[Pair]:
     """Seconds of a few steps: a trial's timed epoch, and a bare loop on the same batches."""
-    epochs = Epochs(_spec(model, effort))
+    epochs = Epochs(spec_of(model, effort))
     batches = epochs.batches(effort.steps)
     pipeline = Resident(batches)
     bare_s = _bare_loop(model, epochs.device, batches)
@@ -217,7 +230,7 @@ def end_to_end(model: str, effort: Effort) -> list[Pair]:
     from raybench.catalog.datasets import load_dataset
     from raybench.inputs import make_input
 
-    spec = _spec(model, effort, input_pipeline="device")
+    spec = spec_of(model, effort, input_pipeline="device")
     epochs = Epochs(spec)
     images = load_dataset(
         "synthetic", HERE, train_limit=effort.steps * spec.batch_size, eval_limit=1
@@ -231,13 +244,19 @@ def end_to_end(model: str, effort: Effort) -> list[Pair]:
     )
 
 
-def channels_last_bf16(model: str, effort: Effort) -> list[Pair]:
-    """Images/s with bf16 and channels_last, and with fp32 and contiguous."""
+def best(model: str, effort: Effort) -> list[Pair]:
+    """Images/s with the settings that a tune-up chooses, and with fp32, contiguous, eager."""
+    from raybench.tune_up import tune_up
+
+    found = tune_up(spec_of(model, effort, execution="best"), HERE)
+    print(f"{model}: {found.chosen.title}: {found.reason}", file=sys.stderr)
+    plain = {"precision": "fp32", "memory_format": "contiguous", "execution": "eager"}
     sides = []
-    for precision, layout in (("bf16", "channels_last"), ("fp32", "contiguous")):
-        epochs = Epochs(_spec(model, effort, precision=precision, memory_format=layout))
-        pipeline = Resident(epochs.batches(effort.steps))
-        sides.append(functools.partial(epochs.images_per_s, pipeline))
+    for settings in (found.chosen.model_dump(), plain):
+        epochs = Epochs(spec_of(model, effort, **settings))
+        batches = epochs.batches(effort.steps)
+        epochs.trainer.accelerate(*batches[0])
+        sides.append(functools.partial(epochs.images_per_s, Resident(batches)))
     return in_turns(effort.pairs, *sides)
 
 
@@ -306,18 +325,25 @@ def _grid_times(folder: Path, trials: int) -> tuple[list[float], list[float]]:
         "model: start_model:build\ndataset: synthetic\nhardware: cpu:1\nisolation: node\n"
         f"image_size: 16\nepochs: 1\ntrain_limit: 20\neval_limit: 10\nrepeats: {trials}\n"
     )
-    _run([sys.executable, "-m", "raybench", "grid", grid, "--results", folder], folder)
+    run_command(
+        [sys.executable, "-m", "raybench", "grid", grid, "--results", folder],
+        START_TIMES=folder / "times",
+    )
     records = folder.glob("start/records/*.json")
-    return _noted(folder, "start"), [record.stat().st_mtime for record in records]
+    return noted(folder, "start"), [record.stat().st_mtime for record in records]
 
 
 def _plain_times(folder: Path, trials: int) -> tuple[list[float], list[float]]:
     """Run trials as a plain Tune function, which notes its end itself."""
-    _run([sys.executable, HERE / "plain_tune.py", folder, str(trials)], folder)
-    return _noted(folder, "start"), _noted(folder, "end")
+    run_command(
+        [sys.executable, HERE / "plain_tune.py", folder, str(trials)],
+        START_TIMES=folder / "times",
+    )
+    return noted(folder, "start"), noted(folder, "end")
 
 
-def _noted(folder: Path, what: str) -> list[float]:
+def noted(folder: Path, what: str) -> list[float]:
+    """Return the times that ``start_model.note`` wrote for a word."""
     lines = (line.split() for line in (folder / "times").read_text().splitlines())
     return [float(time_s) for name, time_s in lines if name == what]
 
@@ -348,7 +374,7 @@ def _command_s(
     found: list[Pair] = []
     for _ in range(effort.pairs + 1):
         started = time.perf_counter()
-        _run(command, HERE, expected)
+        run_command(command, expected)
         found.append((time.perf_counter() - started, None))
     return found[1:]  # the first one reads the files from the disk
 
@@ -391,15 +417,19 @@ def _twelve_records() -> Iterator[Path]:
         yield experiment.folder
 
 
-def _run(command: Sequence[str | Path], folder: Path, expected: Sequence[int] = (0,)) -> None:
-    """Run a command of which only the time and the files count.
+def run_command(
+    command: Sequence[str | Path], expected: Sequence[int] = (0,), **variables: object
+) -> str:
+    """Run a command with these environment variables, and return what it printed.
 
     Raises:
         SystemExit: it failed, with what it said.
     """
     path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
-    environ = {**os.environ, "PYTHONPATH": path, "START_TIMES": str(folder / "times")}
+    given = {name: str(value) for name, value in variables.items()}
+    environ = {**os.environ, "PYTHONPATH": path, **given}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     if done.returncode not in expected:
         said = f"{done.stdout}{done.stderr}".strip()
         raise SystemExit(f"{' '.join(map(str, command))} failed ({done.returncode}):\n{said}")
+    return done.stdout

@@ -1,6 +1,7 @@
-"""Trials as a plain Tune function, a fresh worker each: ``python plain_tune.py FOLDER TRIALS``.
+"""Trials as a plain Tune function: ``python plain_tune.py FOLDER TRIALS [--many] [--reuse]``.
 
-What ``overhead.py`` compares the start of a trial with.
+What ``overhead.py`` compares trials with: one at a time, or with --many as many as fit; in a fresh
+worker each, Tune's default, or with --reuse in workers that are used again.
 """
 
 import sys
@@ -25,13 +26,14 @@ def train(_config: dict[str, int]) -> None:
 
 
 def main() -> None:
-    """Run the trials, one at a time."""
-    folder, trials = sys.argv[1], int(sys.argv[2])
+    """Run the trials."""
+    folder, trials, options = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+    how: dict[str, int] = {} if "--many" in options else {"max_concurrent_trials": 1}
     with connected(None):
         tune.Tuner(
             tune.with_resources(train, {"cpu": 1}),
             param_space={"repeat": tune.grid_search(list(range(trials)))},
-            tune_config=tune.TuneConfig(max_concurrent_trials=1, reuse_actors=False),
+            tune_config=tune.TuneConfig(reuse_actors="--reuse" in options, **how),
             run_config=tune.RunConfig(name="plain", storage_path=folder, verbose=0),
         ).fit()
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class RaybenchError(Exception):
@@ -33,6 +34,10 @@ class RaybenchError(Exception):
         self.what = what
         self.allowed = allowed
         self.cure = cure
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let an error travel from one process to another."""
+        return _travelled, (type(self), self.__dict__)
 
     def __str__(self) -> str:
         lines = [self.what]
@@ -91,6 +96,12 @@ class ClusterError(RaybenchError):
     """Ray or Slurm is not in the state that the command needs."""
 
     kind = "cluster"
+
+
+def _travelled(kind: type[RaybenchError], content: dict[str, Any]) -> RaybenchError:
+    error = kind.__new__(kind, content["what"])
+    error.__dict__.update(content)
+    return error
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -29,9 +29,11 @@ from ray.tune.stopper import Stopper
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raybench.errors import ClusterError
-from raybench.placement import HOST_TIMEOUT_S, HostWatch, check_placeable, lanes_of, slots
+from raybench.estimate import Estimates
+from raybench.ordering import RunningOrder
+from raybench.placement import HOST_TIMEOUT_S, HostWatch, check_placeable
 from raybench.ray_session import cluster_hosts, host_is_leaving
-from raybench.record import ErrorFacts
+from raybench.record import ErrorFacts, TrialRecord
 from raybench.spec import TrialSpec, trial_spec
 from raybench.store import Experiment
 from raybench.worker import (
@@ -42,6 +44,12 @@ from raybench.worker import (
     TrialState,
     unfinished_record,
 )
+
+MOST_TRIALS = 2000
+"""Trials of one Tune experiment; a larger plan becomes several, one after the other.
+
+Tune keeps each trial's last result in its state, which it writes over and over.
+"""
 
 TELL_S = 0.5
 """How often a trial's actor tells the board how far it is."""
@@ -57,6 +65,7 @@ class GridRequest:
         address: of a Ray cluster; None starts one on this machine.
         stall_s: seconds without a step or an event after which a trial counts as hung.
         host_timeout_s: seconds to wait for a host when none can run what is left.
+        known: complete records, from which running times are estimated.
     """
 
     experiment: Experiment
@@ -64,6 +73,7 @@ class GridRequest:
     address: str | None = None
     stall_s: float = STALL_S
     host_timeout_s: float = HOST_TIMEOUT_S
+    known: Sequence[TrialRecord] = ()
 
 
 class Board:
@@ -71,16 +81,29 @@ class Board:
 
     def __init__(self) -> None:
         self._states: dict[str, TrialState] = {}
+        self._changed: dict[str, int] = {}
+        self._changes = 0
         self._stopping = False
 
     def tell(self, trial_id: str, state: TrialState) -> bool:
         """Note a trial's state; return whether trials shall stop."""
+        self._changes += 1
+        self._changed[trial_id] = self._changes
         self._states[trial_id] = state
         return self._stopping
 
-    def states(self) -> dict[str, TrialState]:
-        """Return the states of all trials that were started."""
-        return self._states
+    def state(self, trial_id: str) -> TrialState | None:
+        """Return the state of a trial, or None before it has started."""
+        return self._states.get(trial_id)
+
+    def news(self, since: int) -> tuple[int, dict[str, TrialState]]:
+        """Return the number of changes so far, and the states that changed after ``since``."""
+        new = {name: self._states[name] for name, at in self._changed.items() if at > since}
+        return self._changes, new
+
+    def started(self, since: int) -> list[str]:
+        """Return the trials that have started, in their order, but for the first ``since``."""
+        return list(self._states)[since:]
 
     def stop(self) -> None:
         """Let all trials stop."""
@@ -211,7 +234,7 @@ class LostTrials(tune.Callback):
         del iteration, trials, info
         spec = trial_spec(trial.config["trial"])
         board: Any = ray.get_actor(self._board)
-        state = ray.get(board.states.remote()).get(spec.trial_id)
+        state = ray.get(board.state.remote(spec.trial_id))
         if state is None:
             state = TrialState(phase="failed", message="its host was lost before it began")
         elif state.phase in ENDED:
@@ -233,25 +256,19 @@ class LostTrials(tune.Callback):
 
 
 class PlanOrder(Searcher):
-    """Suggests the plan's trials to Tune, in the plan's order on each kind of device.
-
-    Tune gives an actor that becomes free to any pending trial of its shape. So no more of a lane
-    are pending than its devices can take at once: none is overtaken, and none waits behind
-    another lane's queue.
+    """Suggests the plan's trials to Tune, in their running order.
 
     Args:
-        trials: in running order.
+        order: hands out the trials.
         board: the name of the board, which knows the trials that have started.
     """
 
-    def __init__(self, trials: Sequence[TrialSpec], board: str) -> None:
+    def __init__(self, order: RunningOrder, board: str) -> None:
         super().__init__()
-        self._lanes = lanes_of(trials)
-        self._place = {trial.trial_id: number for number, trial in enumerate(trials)}
-        self._due = [list(lane.trials) for lane in self._lanes]
-        self._pending: list[list[str]] = [[] for _ in self._lanes]
+        self._order = order
         self._board = board
-        self._suggested: dict[str, str] = {}
+        self._started = 0
+        self._suggested: dict[str, TrialSpec] = {}
 
     def set_search_properties(
         self, metric: str | None, mode: str | None, config: dict[Any, Any], **spec: Any
@@ -262,33 +279,30 @@ class PlanOrder(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next trial's config, None if none may be pending yet, or FINISHED."""
-        if not any(self._due):
+        if not self._order.left:
             return str(Searcher.FINISHED)
         board: Any = ray.get_actor(self._board)
-        started = ray.get(board.states.remote())
-        hosts = cluster_hosts()
-        ready = []
-        for number, lane in enumerate(self._lanes):
-            self._pending[number] = [name for name in self._pending[number] if name not in started]
-            room = max(1, slots(lane.resources, hosts)) - len(self._pending[number])
-            if self._due[number] and room > 0:
-                ready.append(number)
-        if not ready:
+        started = ray.get(board.started.remote(self._started))
+        self._started += len(started)
+        self._order.note_started(started)
+        chosen = self._order.next(cluster_hosts())
+        if chosen is None:
             return None
-        number = min(ready, key=lambda lane: self._place[self._due[lane][0].trial_id])
-        trial = self._due[number].pop(0)
-        self._pending[number].append(trial.trial_id)
-        self._suggested[trial_id] = trial.trial_id
-        resources = self._lanes[number].resources
-        return {"trial": trial.model_dump(mode="json"), "resources": resources}
+        self._suggested[trial_id] = chosen.trial
+        resources = dict(chosen.resources)
+        return {"trial": chosen.trial.model_dump(mode="json"), "resources": resources}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Forget a trial that ended, even one whose actor never came to start it."""
-        del result, error
-        name = self._suggested.pop(trial_id, "")
-        self._pending = [[other for other in names if other != name] for names in self._pending]
+        """Learn how long a trial took; forget one whose actor never came to start it."""
+        del error
+        trial = self._suggested.pop(trial_id, None)
+        if trial is None:
+            return
+        self._order.note_started([trial.trial_id])
+        if result and result.get("status") == "completed":
+            self._order.note_running_time(trial, result["running_time_s"])
 
     def save(self, checkpoint_path: str) -> None:
         """Write nothing: what is left to do follows from the records."""
@@ -319,8 +333,12 @@ class GridRun:
         self._watch = HostWatch(trials, request.host_timeout_s)
         self.stranded: str | None = None
         self._stopper = _StopAll()
-        self._results: Any = None
+        self._order = RunningOrder(trials, Estimates(request.known))
+        self._states: dict[str, TrialState] = {}
+        self._changes = 0
+        self._results: list[Any] = []
         self._error: BaseException | None = None
+        self._started_at = time.strftime("%Y%m%d-%H%M%S")
         self._thread = threading.Thread(target=self._fit, name="tune")
 
     def start(self) -> None:
@@ -344,16 +362,17 @@ class GridRun:
 
     def states(self) -> dict[str, TrialState]:
         """Return how far each started trial is."""
-        states: dict[str, TrialState] = ray.get(self._board.states.remote())
-        return states
+        self._changes, news = ray.get(self._board.news.remote(self._changes))
+        self._states.update(news)
+        return self._states
 
     def stop(self) -> None:
         """Let running trials record how far they came, and start no more."""
         self._stopper.stopped = True
         ray.get(self._board.stop.remote())
 
-    def result(self) -> Any:
-        """Return Tune's ResultGrid of the ended grid.
+    def results(self) -> list[Any]:
+        """Return Tune's ResultGrids of the ended grid: one, or several of a large plan.
 
         Raises:
             ClusterError: Ray itself failed.
@@ -369,14 +388,17 @@ class GridRun:
         # What Tune would log of a failed trial stands in the trial's record.
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
         try:
-            self._results = self._tuner().fit()
+            while (left := self._order.left) and not self._stopper.stopped:
+                self._results.append(self._tuner().fit())
+                assert self._order.left < left, "Tune asks for trials until none is left"
         except Exception as error:  # noqa: BLE001 - raised again by result(), in the caller's thread
             self._error = error
 
     def _tuner(self) -> tune.Tuner:
         request = self._request
+        count = min(self._order.left, MOST_TRIALS)
         # The plan's own order decides what is pending.
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(len(self.trials), 1))
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(count)
         storage = request.experiment.folder / "tune"
         storage.mkdir(parents=True, exist_ok=True)
         return tune.Tuner(
@@ -391,13 +413,13 @@ class GridRun:
                 "board": self._board_name,
             },
             tune_config=tune.TuneConfig(
-                num_samples=len(self.trials),
-                search_alg=PlanOrder(self.trials, self._board_name),
+                num_samples=count,
+                search_alg=PlanOrder(self._order, self._board_name),
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),
             run_config=tune.RunConfig(
-                name=time.strftime("%Y%m%d-%H%M%S"),
+                name=f"{self._started_at}-{len(self._results) + 1}",
                 storage_path=str(storage.absolute()),
                 stop=self._stopper,
                 callbacks=[LostTrials(self.trials, request.experiment, self._board_name)],
@@ -418,8 +440,10 @@ def check_cluster(trials: Sequence[TrialSpec], address: str | None) -> None:
     )
 
 
-def run_grid(trials: Sequence[TrialSpec], request: GridRequest) -> Any:
-    """Run trials on the connected cluster, wait for them, and return Tune's ResultGrid.
+def run_grid(trials: Sequence[TrialSpec], request: GridRequest) -> list[Any]:
+    """Run trials on the connected cluster, wait for them, and return Tune's ResultGrids.
+
+    There is one for every ``MOST_TRIALS`` trials.
 
     Raises:
         ClusterError: the cluster can never run a trial, or no more, or Ray itself failed.
@@ -431,4 +455,4 @@ def run_grid(trials: Sequence[TrialSpec], request: GridRequest) -> Any:
         continue
     if run.stranded:
         raise ClusterError(run.stranded, cure="bring such a host back and run the rest")
-    return run.result()
+    return run.results()

@@ -136,13 +136,17 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 class LoaderInput:
-    """The ``dataloader`` pipeline, with the settings of torchvision's training reference."""
+    """The ``dataloader`` pipeline, with the settings of torchvision's training reference.
+
+    Those are pinned memory, copies that do not block, and two batches prefetched by each worker
+    (references/classification/train.py). Its workers start anew in each epoch; these live on.
+    """
 
     def __init__(
         self, spec: TrialSpec, split: Split, device: torch.device, order: EpochOrder
     ) -> None:
         self.images = len(split)
-        self.steps = _steps(self.images, spec.batch_size)
+        self.steps = _steps(self.images, spec.images_per_step)
         self._device = device
         self._format = _torch_format(spec)
         self._order = order
@@ -154,7 +158,7 @@ class LoaderInput:
             options = {"persistent_workers": True, "multiprocessing_context": "fork"}
         self._loader: DataLoader[tuple[Tensor, int]] | None = DataLoader(
             _PilImages(split, spec.image_size),
-            batch_size=spec.batch_size,
+            batch_size=spec.images_per_step,
             sampler=order,
             num_workers=workers,
             pin_memory=device.type == "cuda",
@@ -204,8 +208,8 @@ class DeviceInput:
         self, spec: TrialSpec, split: Split, device: torch.device, order: EpochOrder
     ) -> None:
         self.images = len(split)
-        self.steps = _steps(self.images, spec.batch_size)
-        self._batch_size = spec.batch_size
+        self.steps = _steps(self.images, spec.images_per_step)
+        self._batch_size = spec.images_per_step
         self._size = (spec.image_size, spec.image_size)
         self._format = _torch_format(spec)
         self._device = device

@@ -14,13 +14,22 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from raybench.errors import RecordError, SpecError
-from raybench.spec import TrialSpec
+from raybench.spec import Execution, MemoryFormat, Precision, TrialSpec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Status = Literal["completed", "failed", "interrupted"]
 
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+def _to_version_2(record: dict[str, Any]) -> dict[str, Any]:
+    """Before there were tune-ups."""
+    missing = {**record.get("missing", {}), "tune_up": NOTHING_TO_TUNE}
+    return {**record, "schema_version": 2, "missing": missing}
+
+
+NOTHING_TO_TUNE = "the spec names the execution and the batch size"
+
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _to_version_2}
 """From version n to n + 1, for each n below ``SCHEMA_VERSION``; reading applies them in turn."""
 
 
@@ -48,6 +57,58 @@ class WarningFacts(_Part):
     """one word: no_learning, unverified_hardware, contended, busy_host, throttled, …"""
     message: str
     """what was seen, for a person"""
+
+
+class Settings(_Part):
+    """How a training step is executed, and on how many images."""
+
+    precision: Precision
+    """fp32, tf32, bf16 or fp16"""
+    memory_format: MemoryFormat
+    """contiguous or channels_last"""
+    execution: Execution
+    """eager, compile or cudagraph"""
+    fused_optimizer: bool
+    """whether one kernel updates all weights"""
+    batch_size: int
+    """images a step"""
+
+    @property
+    def title(self) -> str:
+        """``bf16, channels_last, eager, batch 10``."""
+        parts: list[str] = [self.precision, self.memory_format, self.execution]
+        parts += ["fused optimizer"] if self.fused_optimizer else []
+        return ", ".join([*parts, f"batch {self.batch_size}"])
+
+
+class Attempt(_Part):
+    """Settings that a tune-up tried on one batch that was on the device."""
+
+    settings: Settings
+    """what was tried"""
+    images_per_s: float | None
+    """median of a few steps; null if it could not run"""
+    first_loss: float | None
+    """of the first step from the trial's initial weights"""
+    loss_fall: float | None
+    """first loss minus that of the eighth step on the same batch"""
+    outcome: str
+    """chosen, slower, losses differ, fits, does not fit, or why it failed"""
+
+
+class TuneUp(_Part):
+    """What a spec left open, and how it was decided."""
+
+    chosen: Settings
+    """what the trial was then executed with"""
+    reason: str
+    """why, for a person"""
+    attempts: tuple[Attempt, ...]
+    """all that was tried, in order"""
+    time_s: float
+    """seconds that it took, once for all trials that differ in repeat and seed alone"""
+    hostname: str
+    """where it was done"""
 
 
 class Epoch(_Part):
@@ -117,14 +178,14 @@ class Phases(_Part):
 
 
 class Memory(_Part):
-    """Peak memory of the trial."""
+    """Peak memory of the trial, without the pass that looks where the time goes."""
 
     peak_allocated_bytes: int | None
-    """of the device, in tensors"""
+    """of the device, in tensors, during the timed epochs"""
     peak_reserved_bytes: int | None
-    """of the device, held by torch's allocator"""
+    """of the device, held by torch's allocator, during the timed epochs"""
     peak_host_bytes: int | None
-    """of the trial's process on the host"""
+    """of the host, by the trial's process from its start to the end of the timed epochs"""
 
 
 class Range(_Part):
@@ -191,7 +252,7 @@ class ModelFacts(_Part):
     parameters: int
     """trainable parameters, auxiliary heads included"""
     flops_per_image: float | None
-    """floating-point operations of a training step (forward and backward) for one image"""
+    """operations of a training step (forward, backward) for one image; multiply and add are two"""
     aux_loss_weight: float | None
     """weight of the auxiliary heads' losses; null for a model without heads"""
 
@@ -280,7 +341,7 @@ class Segment(_Part):
 class TrialRecord(_Part):
     """One trial: what was asked for, what was measured, where and with what."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     """version of this layout"""
     trial_id: str
     """readable name and hash of the spec; also the name of the record's file"""
@@ -298,6 +359,8 @@ class TrialRecord(_Part):
     """what a reader of the figures has to know"""
     running_time_s: float | None = None
     """sum of all epochs' training and evaluation seconds, the "Time(s)" of Li (2022)"""
+    tune_up: TuneUp | None = None
+    """how what the spec left open (execution best, batch_size largest) was decided"""
     setup_time_s: float | None = None
     """seconds for data, model and device before the warm-up"""
     warmup_time_s: float | None = None
@@ -332,6 +395,13 @@ class TrialRecord(_Part):
     """which process ran which epochs"""
     missing: dict[str, str] = {}
     """why a figure is null, by its dotted name; a name covers all that is below it"""
+
+    @property
+    def executed(self) -> TrialSpec:
+        """The spec with what was left open decided; the spec itself if nothing was."""
+        if self.tune_up is None:
+            return self.spec
+        return self.spec.decided(**self.tune_up.chosen.model_dump())
 
     def unexplained(self) -> list[str]:
         """Return the dotted names of figures that are null without a reason in ``missing``."""

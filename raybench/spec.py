@@ -6,12 +6,13 @@ not spent on finding out.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -23,7 +24,7 @@ from raybench.errors import DataError, SpecError, nearest
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 MemoryFormat = Literal["contiguous", "channels_last"]
-Execution = Literal["eager", "compile", "cudagraph"]
+Execution = Literal["eager", "compile", "cudagraph", "best"]
 InputPipeline = Literal["dataloader", "device"]
 Isolation = Literal["gpu", "node"]
 Optimizer = Literal["sgd", "adamw"]
@@ -42,6 +43,9 @@ MINIMUM_CAPABILITY: dict[str, tuple[int, int]] = {
 
 DEFAULT_GPU_WORKERS = 2
 
+BEST_CHOOSES = ("precision", "memory_format", "fused_optimizer")
+"""Fields that execution 'best' decides, beside execution itself."""
+
 
 class TrialSpec(BaseModel):
     """One trial: a model trained and evaluated on a dataset, on one kind of hardware.
@@ -59,8 +63,8 @@ class TrialSpec(BaseModel):
     """a GPU's label (P100, K80, H100 …), or cpu:N for N threads"""
     epochs: int = Field(default=10, ge=1)
     """passes over the training images, each followed by one over the evaluation images"""
-    batch_size: int = Field(default=10, ge=1)
-    """images a step"""
+    batch_size: Annotated[int, Field(ge=1)] | Literal["largest"] = 10
+    """images a step, or largest: as many as the device's memory holds"""
     image_size: int = Field(default=224, ge=1)
     """height and width in pixels that every image is resized to"""
     repeat: int = Field(default=0, ge=0)
@@ -73,6 +77,8 @@ class TrialSpec(BaseModel):
     """constant over all epochs"""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """SGD's momentum, or AdamW's first beta"""
+    fused_optimizer: bool = False
+    """update all weights by one kernel"""
     aux_loss_weight: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """weight of the auxiliary heads' losses; GoogLeNet: 0.3, so main + 0.3·(aux1 + aux2)"""
     precision: Precision = "fp32"
@@ -80,7 +86,8 @@ class TrialSpec(BaseModel):
     memory_format: MemoryFormat = "contiguous"
     """layout of images and weights: contiguous (NCHW) or channels_last (NHWC)"""
     execution: Execution = "eager"
-    """eager, compile (torch.compile) or cudagraph (the whole training step captured)"""
+    """eager, compile (torch.compile), cudagraph (the whole training step captured), or best: the
+    fastest of these with precision, memory_format and fused_optimizer, found by a tune-up"""
     input_pipeline: InputPipeline = "dataloader"
     """dataloader (PIL and torchvision transforms) or device (uint8 tensors on the device)"""
     num_workers: int | None = Field(default=None, ge=0)
@@ -124,6 +131,7 @@ class TrialSpec(BaseModel):
     def _possible(self) -> TrialSpec:
         self._check_model()
         self._check_hardware()
+        self._check_best()
         check_limits(self.dataset, train_limit=self.train_limit, eval_limit=self.eval_limit)
         if self.input_pipeline == "device" and self.num_workers:
             raise SpecError(
@@ -187,14 +195,43 @@ class TrialSpec(BaseModel):
                 allowed="cudagraph with fp32, tf32 or bf16",
             )
 
+    def _check_best(self) -> None:
+        if self.execution != "best":
+            return
+        for name in BEST_CHOOSES:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise SpecError(
+                    f"{name} is {getattr(self, name)!r}, but execution 'best' chooses it",
+                    cure=f"leave {name} out, or name the execution",
+                )
+
     @property
+    def is_decided(self) -> bool:
+        """Whether the spec leaves nothing to a tune-up."""
+        return self.execution != "best" and self.batch_size != "largest"
+
+    @property
+    def images_per_step(self) -> int:
+        """The batch size of a spec that leaves none to a tune-up."""
+        assert isinstance(self.batch_size, int), "a tune-up comes first"
+        return self.batch_size
+
+    def decided(self, **settings: Any) -> TrialSpec:
+        """Return the spec with a tune-up's ``settings`` in place of its own.
+
+        Raises:
+            SpecError: they cannot work with the rest of the spec.
+        """
+        return trial_spec({**self.model_dump(), **settings})
+
+    @functools.cached_property
     def trial_id(self) -> str:
         """A readable name and a hash of every field: the same spec is the same id."""
         model = self.model.rsplit(":", 1)[-1]
         name = f"{model}-{self.dataset}-{self.hardware}-r{self.repeat}".replace(":", "")
         return f"{name}-{_digest(self.model_dump(mode='json'))}"
 
-    @property
+    @functools.cached_property
     def identity(self) -> str:
         """A hash of what makes two trials repeats of the same measurement."""
         return _digest(self.model_dump(mode="json", exclude=set(NOT_IDENTITY)))
@@ -377,11 +414,13 @@ def _known_keys(given: Iterable[str], known: Iterable[str], where: str) -> None:
 
 
 def _spec_error(error: ValidationError) -> SpecError:
-    lines = []
+    found: dict[str, list[str]] = {}
     for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"]) or "the spec"
+        # What follows the field's name is the kind that was tried, of several that it takes.
+        where = str(problem["loc"][0]) if problem["loc"] else "the spec"
         message = problem["msg"].replace("Input should be", "it should be")
-        lines.append(f"{where} is {problem['input']!r}: {message}")
+        found.setdefault(f"{where} is {problem['input']!r}: ", []).append(message)
+    lines = [start + ", or ".join(messages) for start, messages in found.items()]
     return SpecError("\n".join(lines), cure="see `raybench run --help` for every field")
 
 

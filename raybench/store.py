@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+import raybench
 from raybench.errors import RecordError, ResultsError, SpecError
 from raybench.record import TrialRecord, read_record
 from raybench.spec import TrialSpec, trial_spec
@@ -64,6 +67,17 @@ class Experiment:
     def steps_path(self, trial_id: str) -> Path:
         """Where the times of a trial's steps lie, or will lie."""
         return self.folder / "steps" / f"{trial_id}.npz"
+
+    def tune_up_path(self, spec: TrialSpec, software: str) -> Path:
+        """Where the tune-up of a spec and its repeats lies, or will lie.
+
+        Args:
+            spec: what is left open, and what is not.
+            software: that what was found depends on; another version finds anew.
+        """
+        name = f"{spec.model.rsplit(':', 1)[-1]}-{spec.dataset}-{spec.hardware}".replace(":", "")
+        version = hashlib.sha256(f"{software} {raybench.__version__}".encode()).hexdigest()[:4]
+        return self.folder / "tune-up" / f"{name}-{spec.identity}-{version}.json"
 
     def write_record(self, record: TrialRecord) -> Path:
         """Write a record, whole or not at all.
@@ -141,13 +155,36 @@ class Experiment:
         except OSError as error:
             raise RecordError(f"{path}: {error.strerror}") from None
 
-    def is_complete(self, trial: TrialSpec) -> bool:
-        """Whether a complete record of exactly this trial exists; a damaged one does not count."""
+    def completed(self, trial: TrialSpec) -> TrialRecord | None:
+        """Return the complete record of exactly this trial; a damaged one does not count."""
         try:
             record = self.read(trial.trial_id)
         except RecordError:
-            return False
-        return record is not None and record.status == "completed"
+            return None
+        return record if record is not None and record.status == "completed" else None
+
+    def is_complete(self, trial: TrialSpec) -> bool:
+        """Whether a complete record of exactly this trial exists."""
+        return self.completed(trial) is not None
+
+
+def write_once(path: Path, content: bytes) -> bytes:
+    """Write a file unless it exists, and return what it then holds: the first writer's content.
+
+    Raises:
+        ResultsError: the folder cannot be written.
+    """
+    own = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    write_atomically(own, lambda file: file.write(content))
+    try:
+        os.link(own, path)
+    except FileExistsError:
+        return path.read_bytes()
+    except OSError:  # a file system without links
+        write_atomically(path, lambda file: file.write(content))
+    finally:
+        own.unlink()
+    return content
 
 
 def check_writable(folder: Path) -> None:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from raybench.catalog.models import build_model
-from raybench.errors import SpecError
+from raybench.errors import HardwareError, SpecError
+from raybench.measure.devices import is_simulated
 from raybench.spec import TrialSpec
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -29,6 +30,30 @@ def set_switches(spec: TrialSpec) -> None:
     threads = spec.cpu_threads
     # A trial on a GPU is given one processor for this process, and one for each worker.
     torch.set_num_threads(1 if threads is None else threads - (spec.num_workers or 0))
+
+
+def device_of(spec: TrialSpec) -> torch.device:
+    """Return the device that a spec's hardware means in this process.
+
+    Raises:
+        HardwareError: the label is a GPU's, and torch sees none.
+    """
+    if spec.cpu_threads is not None or is_simulated(spec.hardware):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise HardwareError(
+            f"hardware is {spec.hardware}, but torch {torch.__version__} sees no GPU here",
+            cure="run `raybench doctor` on this machine, or choose cpu:N",
+        )
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory, the device's or the host's, ran out."""
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    # torch's allocator for the CPU raises a plain RuntimeError.
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 class Trainer:
@@ -50,7 +75,7 @@ class Trainer:
             self.model = self.model.to(memory_format=torch.channels_last)
         self.optimizer = _optimizer(spec, self.model)
         self._initial = copy.deepcopy(self.model.state_dict())
-        self._scaler = _loss_scaler() if spec.precision == "fp16" else None
+        self._scaler = _loss_scaler(device) if spec.precision == "fp16" else None
         self._call: Callable[[Tensor], Any] = self.model
         self._graphed: _GraphedStep | None = None
 
@@ -78,7 +103,7 @@ class Trainer:
                 if isinstance(value, Tensor):
                     value.zero_()
         if self._scaler is not None:
-            self._scaler = _loss_scaler()
+            self._scaler = _loss_scaler(self.device)
         torch.manual_seed(self.spec.seed + self.spec.repeat)
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -178,19 +203,32 @@ class _GraphedStep:
 
 
 def _optimizer(spec: TrialSpec, model: nn.Module) -> torch.optim.Optimizer:
+    kind: Any
+    options: dict[str, Any] = {"lr": spec.learning_rate}
     if spec.optimizer == "sgd":
-        return torch.optim.SGD(model.parameters(), lr=spec.learning_rate, momentum=spec.momentum)
-    return torch.optim.AdamW(
-        model.parameters(),
-        lr=spec.learning_rate,
-        betas=(spec.momentum, 0.999),
-        capturable=spec.execution == "cudagraph",
-    )
+        kind = torch.optim.SGD
+        options["momentum"] = spec.momentum
+    else:
+        kind = torch.optim.AdamW
+        options["betas"] = (spec.momentum, 0.999)
+        options["capturable"] = spec.execution == "cudagraph"
+    if spec.fused_optimizer:
+        options["fused"] = True
+    try:
+        made: torch.optim.Optimizer = kind(model.parameters(), **options)
+    except (TypeError, RuntimeError) as error:
+        if not spec.fused_optimizer:
+            raise
+        raise SpecError(
+            f"torch {torch.__version__} has no fused {spec.optimizer} for this device: {error}",
+            cure="leave fused_optimizer out",
+        ) from None
+    return made
 
 
-def _loss_scaler() -> Any:
+def _loss_scaler(device: torch.device) -> Any:
     if hasattr(torch.amp, "GradScaler"):
-        return torch.amp.GradScaler("cuda")
+        return torch.amp.GradScaler(device.type)
     return torch.cuda.amp.GradScaler()  # torch before 2.3
 
 

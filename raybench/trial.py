@@ -23,12 +23,12 @@ from raybench import sanity
 from raybench.catalog.datasets import ImageSet, load_dataset
 from raybench.catalog.hardware import GPUS
 from raybench.epochs import evaluate_epoch, train_epoch
-from raybench.errors import HardwareError, RaybenchError, TrialFailed
+from raybench.errors import RaybenchError, TrialFailed
 from raybench.inputs import InputPipeline, make_input
 from raybench.measure.audit import StepAudit
 from raybench.measure.clock import EpochClock, PhaseClock, Timeline, timeline_of
 from raybench.measure.contention import HostRegistry
-from raybench.measure.devices import describe_hardware, is_simulated
+from raybench.measure.devices import describe_hardware
 from raybench.measure.environment import (
     describe_environment,
     distorting_variables,
@@ -36,6 +36,7 @@ from raybench.measure.environment import (
 )
 from raybench.measure.power import DeviceSampler
 from raybench.record import (
+    NOTHING_TO_TUNE,
     Contention,
     DatasetFacts,
     Epoch,
@@ -52,9 +53,10 @@ from raybench.record import (
 )
 from raybench.spec import TrialSpec
 from raybench.store import Experiment, utc_now
-from raybench.training import Trainer, set_switches
+from raybench.training import Trainer, device_of, is_out_of_memory, set_switches
+from raybench.tune_up import decide
 
-LOOK_S = 2.0
+LOOK_S = 1.0
 """Seconds after which the passes that look where the time goes end, once they have a few steps."""
 LOOK_STEPS = (5, 50)
 """Fewest and most steps of those passes."""
@@ -63,7 +65,7 @@ PHASES = tuple(Phases.model_fields)
 
 @dataclass(frozen=True)
 class PhaseStarted:
-    """The trial has entered ``setup``, ``warm-up``, ``training`` or ``profiling``."""
+    """The trial has entered ``tune-up``, ``setup``, ``warm-up``, ``training`` or ``profiling``."""
 
     name: str
 
@@ -137,35 +139,12 @@ def error_facts(error: BaseException) -> ErrorFacts:
     return ErrorFacts(kind="exception", message=f"{name}: {error}".strip(), traceback=text)
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory, the device's or the host's, ran out."""
-    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
-        return True
-    # torch's allocator for the CPU raises a plain RuntimeError.
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-
-
-def device_of(spec: TrialSpec) -> torch.device:
-    """Return the device that a spec's hardware means in this process.
-
-    Raises:
-        HardwareError: the label is a GPU's, and torch sees none.
-    """
-    if spec.cpu_threads is not None or is_simulated(spec.hardware):
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise HardwareError(
-            f"hardware is {spec.hardware}, but torch {torch.__version__} sees no GPU here",
-            cure="run `raybench doctor` on this machine, or choose cpu:N",
-        )
-    return torch.device("cuda", torch.cuda.current_device())
-
-
 class _Trial:
     """A trial under way: what is known so far becomes the record, at whatever point it ends."""
 
     def __init__(self, spec: TrialSpec, context: TrialContext) -> None:
-        self.spec = spec
+        self.asked = spec
+        self.spec = spec  # with what was left open decided, as soon as it is
         self.context = context
         self.started_at = utc_now()
         self.known: dict[str, Any] = {}
@@ -179,6 +158,7 @@ class _Trial:
 
     def measure(self) -> None:
         """Run the trial from its setup to its last figure."""
+        self._decide()
         self._enter("setup")
         start = time.perf_counter()
         self._set_up()
@@ -193,6 +173,21 @@ class _Trial:
         self._timed_epochs()
         self._enter("profiling")
         self._look()
+
+    def _decide(self) -> None:
+        """Decide what the spec leaves open, before this process touches a device."""
+        if self.asked.is_decided:
+            self.missing["tune_up"] = NOTHING_TO_TUNE
+            return
+        context = self.context
+        found = decide(
+            self.asked,
+            context.experiment,
+            context.data_root,
+            tell=lambda what: self._enter(f"tune-up: {what}"),
+        )
+        self.known["tune_up"] = found
+        self.spec = self.asked.decided(**found.chosen.model_dump())
 
     # -- setup and warm-up -------------------------------------------------------------------
 
@@ -273,15 +268,16 @@ class _Trial:
     ) -> None:
         """Run the smaller batch that an epoch may end with: its shapes are new to libraries."""
         assert pipeline is not None
-        rest = pipeline.images % self.spec.batch_size
+        rest = pipeline.images % self.spec.images_per_step
         if 0 < rest < len(full[0]):
             step(full[0][:rest], full[1][:rest])
 
     def _describe_model(self, audit: StepAudit, batch_size: int) -> None:
-        flops = None if audit.flops is None else audit.flops / batch_size
+        flops = None if audit.uncounted else audit.flops / batch_size
         if flops is None:
+            names = ", ".join(sorted(audit.uncounted))
             self.missing["model.flops_per_image"] = (
-                f"torch {torch.__version__} has no FLOP counter; 2.1 and newer have one"
+                f"neither raybench nor torch {torch.__version__} counts what {names} does"
             )
         if self.spec.aux_loss_weight is None:
             self.missing["model.aux_loss_weight"] = "the model has no auxiliary heads"
@@ -483,10 +479,10 @@ class _Trial:
     def record(self, status: Status, error: ErrorFacts | None = None) -> TrialRecord:
         """Make the record from what is known; what is null says why."""
         record = TrialRecord(
-            trial_id=self.spec.trial_id,
+            trial_id=self.asked.trial_id,
             experiment=self.context.experiment.name,
             started_at=self.started_at,
-            spec=self.spec,
+            spec=self.asked,
             status=status,
             error=error,
             warnings=tuple(self.warnings),
@@ -511,7 +507,7 @@ class _Trial:
     def write_steps(self) -> None:
         """Keep every step's time beside the record."""
         if self.steps_ms:
-            self.context.experiment.write_steps(self.spec.trial_id, np.stack(self.steps_ms))
+            self.context.experiment.write_steps(self.asked.trial_id, np.stack(self.steps_ms))
 
     def close(self) -> None:
         """End the input pipelines' worker processes."""

@@ -2,26 +2,24 @@
 
 The process is forked from a server that has torch imported and no device touched, so that it
 starts at once with clean allocators, libraries and random generators. Whoever asked for it only
-reads its events; a crash, a kill for memory or a hang of the trial leaves the asker standing.
+reads its events; a crash, a kill for memory or a hang of the trial leaves the asker standing
+(``processes``).
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import multiprocessing.connection
 import os
 import signal
-import sys
-import threading
 import time
-import types
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raybench import processes
 from raybench.errors import ResultsError
 from raybench.record import Epoch, ErrorFacts, TrialRecord
 from raybench.spec import TrialSpec
@@ -30,16 +28,11 @@ from raybench.store import Experiment, utc_now
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
 
-GRACE_S = 20.0
-"""Seconds that an interrupted trial has to write its record before it is killed."""
-
 STALL_S = 1800.0
 """Seconds without a step or an event after which a trial counts as hung."""
 
 ENDED = ("completed", "failed", "interrupted")
 """The phases in which a trial is over."""
-
-_PRELOADED = ["raybench.trial", "torchvision"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,14 +97,13 @@ class TrialProcess:
         self._record: TrialRecord | None = None
         self._failure: str | None = None
         self._open = True
-        context = _fork_server()
+        context = processes.fork_server()
         self._counters = context.RawArray("q", 2)
         self._events, sender = context.Pipe(duplex=False)
         self._process: ForkServerProcess = context.Process(
             target=_run, args=(request, sender, self._counters), name=request.spec.trial_id
         )
-        with _no_main_module():
-            self._process.start()
+        processes.start(self._process)
         sender.close()
         self._last_images = 0
         self._last_sign_s = time.monotonic()
@@ -173,7 +165,7 @@ class TrialProcess:
         if self._process.is_alive():
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGINT)
-        deadline = time.monotonic() + GRACE_S
+        deadline = time.monotonic() + processes.GRACE_S
         while not self.ended and time.monotonic() < deadline:
             self.wait(0.2)
         self.kill()
@@ -215,18 +207,15 @@ class TrialProcess:
         if self._phase == "hung":
             kind = "hung"
             message = f"no step and no sign of life for {self._stall_s:.0f} s; it was killed"
-        elif code is not None and code < 0:
+        else:
             kind = "killed"
-            name = signal.Signals(-code).name
-            message = f"the trial's process was killed by {name} while in {self._phase}"
-            if -code == signal.SIGKILL:
+            how = processes.how_it_ended(code)
+            message = f"the trial's process {how} while in {self._phase}"
+            if code == -signal.SIGKILL:
                 message += (
                     "; most often the kernel, or Slurm, because memory ran out"
                     "\nto do:   ask for more memory (--mem), or use fewer num_workers"
                 )
-        else:
-            kind = "killed"
-            message = f"the trial's process ended with exit code {code} while in {self._phase}"
         error = ErrorFacts(kind=kind, message=message, traceback=None)
         return unfinished_record(self._request.spec, self._request.experiment, self.state, error)
 
@@ -272,31 +261,11 @@ def run_in_process(
     yield process.state
 
 
-def _fork_server() -> Any:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
-    return context
-
-
-@contextmanager
-def _no_main_module() -> Iterator[None]:
-    """Hide the caller's main module: a trial needs nothing of it, and would import it again.
-
-    In a Ray worker that is Ray's own main script, whose import costs a second.
-    """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
 def _run(request: TrialRequest, events: Connection, counters: Any) -> None:
     """Run in the trial's process: forked from the server, or freshly started."""
     os.environ.update(request.variables)
-    _take_interrupts()
-    _follow_parent()
+    processes.take_interrupts()
+    processes.follow_parent()
     from raybench.trial import EpochDone, Event, TrialContext, run_trial  # noqa: PLC0415
 
     def tell(kind: str, value: Any) -> None:
@@ -321,34 +290,3 @@ def _run(request: TrialRequest, events: Connection, counters: Any) -> None:
         tell("failure", str(error))
     else:
         tell("record", record.model_dump_json())
-
-
-def _take_interrupts() -> None:
-    """Let the first signal interrupt the trial, and none disturb the writing of its record.
-
-    In a process group of its own, because a terminal's Ctrl-C is for whoever asked for the trial,
-    who then interrupts it.
-    """
-
-    def interrupt(_number: int, _frame: Any) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    os.setpgrp()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
-
-
-def _follow_parent() -> None:
-    """Interrupt this process when the one that asked for it dies: no trial is left behind."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def wait() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(GRACE_S)
-        os._exit(1)
-
-    threading.Thread(target=wait, name="follow-parent", daemon=True).start()

@@ -17,6 +17,8 @@ sys.path.insert(0, str(HERE))
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
+# OpenMP's threads wait asleep, not spinning: beside a busy process a spinning step takes seconds.
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 # No test depends on how fast the machine is.
 hypothesis.settings.register_profile("raybench", deadline=None)

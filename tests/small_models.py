@@ -133,3 +133,27 @@ def endless(num_classes: int) -> nn.Module:
 
 def no_module(num_classes: int) -> Any:
     return num_classes
+
+
+class Hungry(Small):
+    """Asks for a gigabyte for each image, and does not touch it."""
+
+    def forward(self, images: Tensor) -> Any:
+        held = torch.empty(len(images) * 2**30, dtype=torch.uint8)
+        return super().forward(images) + 0 * len(held)
+
+
+def hungry(num_classes: int) -> nn.Module:
+    return Hungry(num_classes)
+
+
+class WrongInReducedPrecision(Small):
+    """Computes something else under autocast."""
+
+    def forward(self, images: Tensor) -> Any:
+        wrong = torch.is_autocast_enabled() or torch.is_autocast_cpu_enabled()
+        return super().forward(images) * (0.5 if wrong else 1)
+
+
+def wrong_in_reduced_precision(num_classes: int) -> nn.Module:
+    return WrongInReducedPrecision(num_classes)

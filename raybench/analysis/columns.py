@@ -33,6 +33,9 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "warnings": ("text", "what a reader of the figures has to know: kinds, separated by a space"),
     "started_at": ("text", "when, UTC, ISO 8601"),
     **_SPEC_COLUMNS,
+    "used_precision": ("text", "what the trial was executed with: the spec's, or a tune-up's"),
+    "used_batch_size": ("count", "images a step, likewise"),
+    "tuned": ("text", "the settings that a tune-up chose"),
     "running_time_s": ("number", "all epochs' training and evaluation, in seconds"),
     "accuracy": ("number", "after the last epoch, 0 to 1"),
     "setup_time_s": ("number", "data, model and device before the warm-up, in seconds"),
@@ -108,6 +111,9 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+LARGEST = "largest"
+"""The batch size of a spec that leaves it to a tune-up; null in the column of whole numbers."""
+
 _SPEC_NAMES = tuple(TrialSpec.model_fields)
 _BEFORE_SPEC = list(COLUMNS).index(_SPEC_NAMES[0])
 _AFTER_SPEC = len(COLUMNS) - _BEFORE_SPEC - len(_SPEC_NAMES)
@@ -120,7 +126,16 @@ def missing_row(spec: TrialSpec, experiment: str, source: str) -> tuple[Any, ...
 
 
 def _spec_values(spec: TrialSpec) -> Iterator[Any]:
-    return (getattr(spec, name) for name in _SPEC_NAMES)
+    values = (getattr(spec, name) for name in _SPEC_NAMES)
+    return (None if value == LARGEST else value for value in values)
+
+
+def _used_values(record: TrialRecord) -> tuple[Any, ...]:
+    if record.tune_up is not None:
+        chosen = record.tune_up.chosen
+        return chosen.precision, chosen.batch_size, chosen.title
+    spec = record.spec
+    return spec.precision, None if spec.batch_size == LARGEST else spec.batch_size, None
 
 
 def record_row(record: TrialRecord, source: str) -> tuple[Any, ...]:
@@ -133,6 +148,7 @@ def record_row(record: TrialRecord, source: str) -> tuple[Any, ...]:
         " ".join(printable(warning.kind) for warning in record.warnings),
         printable(record.started_at),
         *_spec_values(record.spec),
+        *_used_values(record),
         record.running_time_s,
         *_epoch_values(record),
         *_step_values(record),
@@ -146,6 +162,8 @@ def _outcome(record: TrialRecord) -> tuple[str, str]:
     if record.status == "completed":
         if record.running_time_s is None or not 1e-9 < record.running_time_s < MOST:
             return "failed", "damaged: completed without a plausible running time"
+        if record.tune_up is None and not record.spec.is_decided:
+            return "failed", "damaged: completed without the tune-up that its spec needs"
         return "completed", ""
     if record.error is None:
         return record.status, "no reason given"
@@ -214,6 +232,10 @@ def _identity_values(record: TrialRecord) -> tuple[Any, ...]:
     fingerprint = printable(record.dataset.fingerprint) if record.dataset else None
     if host is None:
         return (*found, fingerprint, *(None,) * 12)
+    flags = host.flags
+    if record.tune_up is not None and record.tune_up.chosen.precision == "tf32":
+        # They follow from what was chosen, and each hardware at its best may differ in that.
+        flags = {name: _FP32_SWITCHES.get(name, value) for name, value in flags.items()}
     versions = (host.torch, host.torchvision, host.cuda, host.cudnn, host.driver, host.python)
     return (
         *found,
@@ -223,11 +245,16 @@ def _identity_values(record: TrialRecord) -> tuple[Any, ...]:
         printable(host.raybench),
         host.cpu and printable(host.cpu),
         host.threads,
-        _switches(host.flags, lambda name: "threads" not in name),
+        _switches(flags, lambda name: "threads" not in name),
         _switches(host.variables, _is_switch),
     )
 
 
+_FP32_SWITCHES: dict[str, Any] = {
+    "matmul_allow_tf32": False,
+    "cudnn_allow_tf32": False,
+    "float32_matmul_precision": "highest",
+}
 _SWITCHES = re.compile(
     r"CUDA_LAUNCH_BLOCKING|NVIDIA_TF32_OVERRIDE|LD_PRELOAD"
     r"|(TORCH|TORCHINDUCTOR|PYTORCH|CUBLAS|CUDNN|ONEDNN|DNNL|MALLOC)_\w+"

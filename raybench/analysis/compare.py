@@ -78,10 +78,17 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two result sets, compared."""
+    """Two result sets, compared.
+
+    Attributes:
+        differences: fields that the sides do not agree in.
+        changes: what became of each cell.
+        shared_trials: trials that are on both sides, which makes the sides look alike.
+    """
 
     differences: tuple[Difference, ...]
     changes: tuple[Change, ...]
+    shared_trials: int = 0
 
     @property
     def too_slow(self) -> list[Change]:
@@ -119,7 +126,9 @@ def compare(
     if not any(change.ratio for change in changes):
         raise _nothing_compared(changes)
     return Comparison(
-        differences=tuple(_differences(a, b)), changes=tuple(_judged(changes, fail_below))
+        differences=tuple(_differences(a, b)),
+        changes=tuple(_judged(changes, fail_below)),
+        shared_trials=len(_completed_trials(a) & _completed_trials(b)),
     )
 
 
@@ -197,6 +206,11 @@ def _too_slow(ratios: Mapping[int, Ratio], limit: float) -> set[int]:
     judged = {i: p for i, p in p_values.items() if p is not None}
     adjusted = zip(judged, holm(list(judged.values())), strict=True)
     return {i for i, p in adjusted if p < 1 - CONFIDENCE}
+
+
+def _completed_trials(frame: pd.DataFrame) -> set[tuple[str, str]]:
+    completed = frame[frame["status"] == "completed"]
+    return set(zip(completed["trial_id"], completed["started_at"], strict=True))
 
 
 def _differences(a: pd.DataFrame, b: pd.DataFrame) -> list[Difference]:

@@ -17,6 +17,7 @@ import pandas as pd
 from raybench.analysis import notes, sentences
 from raybench.analysis.columns import MOST
 from raybench.analysis.groups import Configuration, Key, configurations, mismatches
+from raybench.analysis.stability import unsteady
 from raybench.analysis.statistics import Line, Ratio, line_through, mean, ratio_of_means
 from raybench.analysis.tables import Options, check_baseline
 from raybench.catalog.hardware import GPUS
@@ -96,7 +97,7 @@ class Gain:
 
     running_time: Ratio
     training: Ratio | None
-    without_input: float | None
+    without_input: Ratio | None
     compute_only: Ratio | None
     flops: float | None
     bandwidth: float | None
@@ -111,8 +112,8 @@ class Explanation:
         baseline: the hardware that speedups are over.
         parts: where a step goes, for each measured cell.
         gains: for each cell that may be divided by the baseline's.
-        lines: training milliseconds per image over GFLOPs per image, through all repeats of all
-            models on a (dataset, hardware).
+        lines: training milliseconds per image over GFLOPs per image on a (dataset, hardware): with
+            two models through all their repeats, with more through each model's mean.
         sentences: what the numbers support, in plain words, by what they are about.
         notes: what a reader has to know of them.
     """
@@ -156,8 +157,10 @@ def _explain(group: Configuration, options: Options) -> Explanation:
             gains[key] = samples.gain(key, over, parts)
     lines = samples.lines(measured)
     found = sentences.of_gains(baseline, parts, gains)
-    found["Does a lighter model gain less?"] = sentences.of_models(group, gains, samples.flops)
-    found["What does not grow with a model"] = sentences.of_lines(lines, samples.models_of)
+    found["Does a lighter model gain less?"] = sentences.of_models(
+        group, baseline, gains, samples.flops
+    )
+    found["What does not grow with a model's FLOPs"] = sentences.of_lines(lines, samples.models_of)
     return Explanation(
         configuration=group.name,
         baseline=baseline,
@@ -169,6 +172,7 @@ def _explain(group: Configuration, options: Options) -> Explanation:
             *notes.refusals(group, refused),
             *notes.apart_in_time(group, ((k, k._replace(hardware=baseline)) for k in gains)),
             *notes.of_group(group, options.allow_mismatch),
+            *unsteady(group),
         ),
     )
 
@@ -178,8 +182,8 @@ class _Samples:
 
     def __init__(self, group: Configuration) -> None:
         self.group = group
-        names = ("batch_size", "running_time_s", "images_per_s", "compute_only_images_per_s")
-        wanted = (*names, *INPUT, "utilization", "flops_per_image", "device", "precision")
+        names = ("used_batch_size", "running_time_s", "images_per_s", "compute_only_images_per_s")
+        wanted = (*names, *INPUT, "utilization", "flops_per_image", "device", "used_precision")
         self.columns = {name: group.frame[name].tolist() for name in wanted}
         self.flops: dict[str, float] = {}
         self.models_of: dict[tuple[str, str], int] = {}
@@ -191,7 +195,7 @@ class _Samples:
 
     def step_ms(self, name: str, key: Key) -> list[float]:
         """Turn each repeat's images/s into milliseconds of a full batch."""
-        batch = self.values("batch_size", key)
+        batch = self.values("used_batch_size", key)
         rates = self.values(name, key)
         if not rates or min(rates) < 1 / MOST:
             return []
@@ -225,17 +229,26 @@ class _Samples:
             times = [self.step_ms(name, side) for side in (over, key)]
             return ratio_of_means(*times) if all(times) else None
 
-        without = [_less_input(parts[side]) for side in (over, key)]
+        without = [self._without_input_ms(side, parts[side]) for side in (over, key)]
         return Gain(
             running_time=ratio_of_means(
                 self.values("running_time_s", over), self.values("running_time_s", key)
             ),
             training=ratio("images_per_s"),
-            without_input=without[0] / without[1] if without[0] and without[1] else None,
+            without_input=ratio_of_means(*without) if all(without) else None,
             compute_only=ratio("compute_only_images_per_s"),
             flops=self._peaks(key, over, "flops"),
             bandwidth=self._peaks(key, over, "bandwidth"),
         )
+
+    def _without_input_ms(self, key: Key, parts: Parts) -> list[float]:
+        """Take the input off each repeat's step, if its parts are clear and add up."""
+        if not parts.add_up or not parts.overhead_is_clear:
+            return []
+        known = [found for name in INPUT if (found := self.values(name, key))]
+        steps = self.step_ms("images_per_s", key)
+        left = [step - math.fsum(input_ms) for step, *input_ms in zip(steps, *known, strict=True)]
+        return left if min(left) > 0 else []
 
     def _peaks(self, key: Key, over: Key, figure: str) -> float | None:
         peaks = []
@@ -246,7 +259,7 @@ class _Samples:
             if gpu is None or not isinstance(device, str):
                 return None
             sheet = gpu.datasheet(device)
-            precision = self.columns["precision"][position]
+            precision = self.columns["used_precision"][position]
             peaks.append(
                 sheet.peak_tflops(precision) if figure == "flops" else sheet.memory_gb_per_s
             )
@@ -255,31 +268,32 @@ class _Samples:
 
     def lines(self, measured: Sequence[Key]) -> dict[tuple[str, str], Line]:
         """Fit time per image over FLOPs per image, on each (dataset, hardware)."""
-        points: dict[tuple[str, str], list[tuple[float, float]]] = {}
-        models: dict[tuple[str, str], set[float]] = {}
+        points: dict[tuple[str, str], dict[float, list[float]]] = {}
         for key in measured:
             flops = self.values("flops_per_image", key)
             rates = self.values("images_per_s", key)
             if not flops or not rates or min(*flops, *rates) < 1 / MOST:
                 continue
             self.flops[key.model] = flops[0]
-            where = (key.dataset, key.hardware)
-            models.setdefault(where, set()).add(flops[0])
-            pairs = zip(flops, rates, strict=True)
-            points.setdefault(where, []).extend((f / 1e9, 1000 / r) for f, r in pairs)
-        self.models_of = {where: len(found) for where, found in models.items() if len(found) > 1}
-        return {where: line_through(*zip(*points[where], strict=True)) for where in self.models_of}
+            models = points.setdefault((key.dataset, key.hardware), {})
+            models.setdefault(flops[0] / 1e9, []).extend(1000 / rate for rate in rates)
+        several = {where: models for where, models in points.items() if len(models) > 1}
+        self.models_of = {where: len(models) for where, models in several.items()}
+        return {where: _line(models) for where, models in several.items()}
 
 
 def _mean(values: Sequence[float]) -> float | None:
     return math.fsum(values) / len(values) if values else None
 
 
-def _less_input(parts: Parts) -> float | None:
-    """Return the milliseconds of a step without input, if its parts are clear and add up."""
-    if parts.step_ms is None or parts.input_ms is None:
-        return None
-    if not parts.add_up or not parts.overhead_is_clear:
-        return None
-    left = parts.step_ms - parts.input_ms
-    return left if left > 0 else None
+def _line(models: Mapping[float, Sequence[float]]) -> Line:
+    """Fit milliseconds over GFLOPs, of which each model has several repeats.
+
+    Two models lie on a line, and only their repeats can be off it. How far more models lie from a
+    line is told by each model once, however often it was measured.
+    """
+    if len(models) == 2:
+        points = [(gflops, time) for gflops, times in models.items() for time in times]
+    else:
+        points = [(gflops, math.fsum(times) / len(times)) for gflops, times in models.items()]
+    return line_through(*zip(*points, strict=True))

@@ -71,7 +71,7 @@ def from_records(records: Iterable[TrialRecord]) -> pd.DataFrame:
 
 
 def from_experiment_analysis(results: Any) -> pd.DataFrame:
-    """Return the frame of a Tune ExperimentAnalysis or ResultGrid of a raybench grid.
+    """Return the frame of a raybench grid's ExperimentAnalysis or ResultGrid, or of a list of them.
 
     Each trial's last result holds its record; one without it never reported, and is ``missing``.
     The rows stand in the order in which the records of a folder are read.
@@ -88,6 +88,8 @@ def from_experiment_analysis(results: Any) -> pd.DataFrame:
 def save(frame: pd.DataFrame, path: Path) -> None:
     """Write a frame as CSV, JSON or Parquet, by the file's suffix.
 
+    In a CSV file a text that a spreadsheet would take for a formula gets an apostrophe before it.
+
     Raises:
         ResultsError: the suffix is another, or the file cannot be written.
     """
@@ -97,7 +99,7 @@ def save(frame: pd.DataFrame, path: Path) -> None:
         )
     try:
         if path.suffix == ".csv":
-            frame.to_csv(path, index=False)
+            _without_formulas(frame).to_csv(path, index=False)
         elif path.suffix == ".json":
             frame.to_json(path, orient="records", indent=1, double_precision=15)
         else:
@@ -111,8 +113,20 @@ def save(frame: pd.DataFrame, path: Path) -> None:
         ) from None
 
 
+def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    def text(value: Any) -> Any:
+        formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@"))
+        return f"'{value}" if formula else value
+
+    texts = (name for name, (kind, _) in COLUMNS.items() if kind == "text")
+    return frame.assign(**{name: frame[name].map(text) for name in texts})
+
+
 def _last_results(results: Any) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    if hasattr(results, "trials"):  # an ExperimentAnalysis
+    if isinstance(results, list):  # of a large plan's several Tune experiments
+        for part in results:
+            yield from _last_results(part)
+    elif hasattr(results, "trials"):  # an ExperimentAnalysis
         for trial in results.trials:
             yield trial.last_result or {}, trial.config or {}
     else:
@@ -135,7 +149,8 @@ def _reported_row(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> tupl
 
 
 def _nothing(folders: Sequence[Path], problems: Sequence[str]) -> ResultsError:
-    named = ", ".join(printable(str(folder)) for folder in folders)
+    named = ", ".join(printable(str(folder)) for folder in folders[:3])
+    named += f" and {len(folders) - 3} more" if len(folders) > 3 else ""
     shown = "".join(f"\n{problem}" for problem in problems[:5])
     more = f"\n… and {len(problems) - 5} more" if len(problems) > 5 else ""
     return ResultsError(

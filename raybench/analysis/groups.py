@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from raybench.analysis.columns import IDENTITY
+from raybench.analysis.columns import IDENTITY, LARGEST
 from raybench.catalog.datasets import DATASETS
 from raybench.catalog.hardware import cpu_threads
 from raybench.catalog.models import MODELS, model_title
@@ -223,7 +223,7 @@ def mismatches(
             continue  # GPUs of different labels are different devices
         if name in _GPU_ONLY and any(on_cpu) and None in values:
             continue
-        for field, ours, theirs in differences(name, *values):
+        for field, ours, theirs in differences(name, *(_meant(name, v) for v in values)):
             found.append(f"{field}: {ours} ({key.hardware}), {theirs} ({other.hardware})")
     return found
 
@@ -258,6 +258,13 @@ def _sort_key(values: tuple[Any, ...]) -> list[tuple[str, Any]]:
     ]
 
 
+def _meant(name: str, value: Any) -> Any:
+    """Say what a null in a spec means: the largest batch, or no limit."""
+    if value is None and name in TrialSpec.model_fields:
+        return LARGEST if name == "batch_size" else "none"
+    return value
+
+
 def _varying(frame: pd.DataFrame, allow: Collection[str]) -> dict[str, list[Any]]:
     """Return the values of each field that differs between trials of one cell.
 
@@ -271,7 +278,7 @@ def _varying(frame: pd.DataFrame, allow: Collection[str]) -> dict[str, list[Any]
             continue
         values = [plain(value) for value in frame[name]]
         if in_spec:
-            values = ["none" if value is None else value for value in values]
+            values = [_meant(name, value) for value in values]
         column = pd.Series(values, index=frame.index, dtype="object")
         if (column.groupby(cells, sort=False).nunique() > 1).any():
             found[name] = values

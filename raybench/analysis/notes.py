@@ -19,7 +19,9 @@ def of_group(group: Configuration, allow: Collection[str] = ()) -> list[str]:
     return [
         *_trials_per_cell(group),
         *_not_completed(group),
+        *_never_planned(group),
         *_hardware(group),
+        *_tuned(group),
         *_warnings(group),
         *_allowed(group, allow),
     ]
@@ -93,6 +95,11 @@ def _not_completed(group: Configuration) -> list[str]:
     ]
 
 
+def _never_planned(group: Configuration) -> list[str]:
+    absent = any(group.state(key) == "absent" for key in group.keys)
+    return ["–: not part of the grid"] if absent else []
+
+
 def _counted(counts: Mapping[str, int]) -> list[str]:
     return [f"{count} × {title}" if count > 1 else title for title, count in counts.items()]
 
@@ -115,6 +122,19 @@ def _hardware(group: Configuration) -> list[str]:
         f"{', '.join(dict.fromkeys(labels))}: {what} ({device})"
         for (what, device), labels in seen.items()
     ]
+
+
+def _tuned(group: Configuration) -> list[str]:
+    """Say that each hardware is at its best, and with which settings."""
+    columns = ["tuned", *Key._fields]
+    rows = group.frame[columns].dropna(subset=["tuned"]).drop_duplicates()
+    found: dict[str, list[str]] = {}
+    for settings, *key in rows.itertuples(index=False):
+        found.setdefault(settings, []).append(group.title(Key(*key)))
+    if not found:
+        return []
+    chosen = "; ".join(f"{settings} ({named(titles)})" for settings, titles in found.items())
+    return [f"each hardware at its best, with settings that a tune-up chose: {chosen}"]
 
 
 def _warnings(group: Configuration) -> list[str]:

@@ -25,7 +25,7 @@ COLUMNS_OF_REFERENCE = ("hardware", "model", "dataset", "running_time_s", "accur
 MOST_ROWS = 10_000
 """A file with more rows is no table of published results."""
 
-_NAME = re.compile(r"[\w.:+-][\w.:+ -]{0,63}")
+_NAME = re.compile(r"[\w.][\w.:+ -]{0,63}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,10 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
     "li2022": (
         "Juncen Li, Benchmark Deep Neural Network Models, Northeastern University, 2022: "
         "single runs, batch 10, 10 epochs, 224×224",
-        {"batch_size": 10, "epochs": 10, "image_size": 224, "precision": "fp32"},
+        {
+            **{"batch_size": 10, "epochs": 10, "image_size": 224},
+            **{"precision": "fp32", "execution": "eager"},
+        },
     )
 }
 """References that come with raybench: their source, and what is known of the workload."""

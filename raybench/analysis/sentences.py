@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -94,12 +95,12 @@ def _split(key: Key, parts: Parts, step_ms: float) -> str:
 def _without_input(gain: Gain) -> str | None:
     if gain.without_input is None or gain.training is None:
         return None
-    change = gain.without_input / gain.training.value - 1
+    change = gain.without_input.value / gain.training.value - 1
     if abs(change) < NOTABLE:
         return None
     return (
         "without input on either side, training would be "
-        f"{gain.without_input:.2f} times as fast instead of {shown(gain.training)}"
+        f"{shown(gain.without_input)} times as fast instead of {shown(gain.training)}"
     )
 
 
@@ -149,7 +150,7 @@ def _datasheets(gain: Gain) -> str | None:
 
 
 def of_models(
-    group: Configuration, gains: Mapping[Key, Gain], flops: Mapping[str, float]
+    group: Configuration, baseline: str, gains: Mapping[Key, Gain], flops: Mapping[str, float]
 ) -> list[str]:
     """Say whether the lightest model gains less than the heaviest, and whether by overhead."""
     pairs = []
@@ -163,15 +164,18 @@ def of_models(
         quotient(gains[light].running_time, gains[heavy].running_time) for light, heavy in pairs
     ]
     return [
-        _lighter(light, heavy, gains, verdict)
+        _lighter(light, heavy, baseline, gains, verdict)
         for (light, heavy), verdict in zip(pairs, verdicts(quotients), strict=True)
     ]
 
 
-def _lighter(light: Key, heavy: Key, gains: Mapping[Key, Gain], verdict: str | None) -> str:
+def _lighter(
+    light: Key, heavy: Key, baseline: str, gains: Mapping[Key, Gain], verdict: str | None
+) -> str:
     names = f"{model_title(light.model)} (lighter) and {model_title(heavy.model)}"
     both = [shown(gains[key].running_time) for key in (light, heavy)]
-    said = f"{dataset_title(light.dataset)} on {light.hardware}: {names} gain {' and '.join(both)}"
+    where = f"{dataset_title(light.dataset)}, {light.hardware} over {baseline}"
+    said = f"{where}: {names} gain {' and '.join(both)}"
     if verdict is None:
         return f"{said}; single runs cannot tell whether that differs"
     if verdict == "not distinguishable":
@@ -182,12 +186,19 @@ def _lighter(light: Key, heavy: Key, gains: Mapping[Key, Gain], verdict: str | N
     if compute[0] is None or compute[1] is None:
         return f"{said}; compute alone was not measured, so that the cause stays open"
     said += f"; by compute alone {shown(compute[0])} and {shown(compute[1])}, "
-    (alone,) = verdicts([quotient(compute[0], compute[1])])
+    return said + _cause(verdict, relation, compute[0], compute[1])
+
+
+def _cause(verdict: str, relation: str, light: Ratio, heavy: Ratio) -> str:
+    """Say whether the models differ by compute alone as they do in all."""
+    (alone,) = verdicts([quotient(light, heavy)])
     if alone == verdict:
-        return f"{said}still {relation}: overhead is not the whole cause"
+        return f"still {relation}: overhead is not the whole cause"
+    if alone is None or (alone == "not distinguishable" and (_wide(light) or _wide(heavy))):
+        return "which these repeats do not distinguish either: the cause stays open"
     if alone == "not distinguishable":
-        return f"{said}which is not distinguishable: it fits overhead as the cause"
-    return f"{said}the other way round: overhead outweighs what the hardware does"
+        return "which is not distinguishable: it fits overhead as the cause"
+    return "the other way round: overhead outweighs what the hardware does"
 
 
 def of_lines(
@@ -204,10 +215,9 @@ def of_lines(
                 "for each GFLOP; two runs give no interval"
             )
             continue
-        found = (
-            f"{where}: {_plain(line.intercept)} ms ± {_plain(line.intercept_half_width)} an image "
-            f"and {_plain(line.slope)} ms ± {_plain(line.slope_half_width)} more for each GFLOP"
-        )
+        intercept = _within(line.intercept, line.intercept_half_width)
+        slope = _within(line.slope, line.slope_half_width)
+        found = f"{where}: {intercept} ms an image and {slope} ms more for each GFLOP"
         if abs(line.slope) <= line.slope_half_width:
             said.append(f"{found}: these repeats do not show that time grows with FLOPs")
             continue
@@ -217,8 +227,20 @@ def of_lines(
             found += "; below 0, so that time grows faster than FLOPs over these models"
         else:
             found += ": the former does not grow with FLOPs"
-        said.append(found + (" (two models cannot show whether it is a line)" * (count == 2)))
+        if count == 2:
+            found += " (two models cannot show whether it is a line)"
+        else:
+            found += " (±: by how far the models lie from a line)"
+        said.append(found)
     return said
+
+
+def _within(value: float, half_width: float) -> str:
+    """Return ``0.55 ± 0.05``, both to what the interval supports."""
+    if not 1e-9 < half_width < 1e9:
+        return f"{_plain(value)} ± {_plain(half_width)}"
+    decimals = max(1 - math.floor(math.log10(half_width)), 0)
+    return f"{value:,.{decimals}f} ± {half_width:,.{decimals}f}"
 
 
 def _plain(value: float) -> str:

@@ -35,11 +35,13 @@ class Quantity:
         title: the table's heading.
         unit: ``s``, ``%`` (of a fraction), ``×`` (a ratio) …
         decimals: shown for a single run; means show what their interval supports.
+        meaning: what a reader has to know of it, or "".
     """
 
     title: str
     unit: str
     decimals: int = 4
+    meaning: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +111,8 @@ class Options:
 
 DEFAULT_TABLES = ("running-time", "accuracy", "speedup")
 
+_ENERGY = "the energy of all timed epochs, evaluation included, over the images trained on"
+
 QUANTITIES: dict[str, Quantity] = {
     "running-time": Quantity(title="Running time", unit="s"),
     "accuracy": Quantity(title="Accuracy", unit="%"),
@@ -116,13 +120,26 @@ QUANTITIES: dict[str, Quantity] = {
     "improvement": Quantity(title="Improvement (speedup − 1)", unit="×"),
     "images-per-s": Quantity(title="Training images per second", unit="1/s", decimals=2),
     "compute-only-images-per-s": Quantity(
-        title="Training images per second, compute only", unit="1/s", decimals=2
+        title="Training images per second, compute only",
+        unit="1/s",
+        decimals=2,
+        meaning="of the same training step on a batch that is already on the device",
     ),
-    "energy-per-image": Quantity(title="Energy per training image", unit="J"),
-    "images-per-joule": Quantity(title="Training images per joule", unit="1/J"),
-    "mfu": Quantity(title="Model FLOPs utilisation", unit="%", decimals=2),
-    "cost": Quantity(title="Cost", unit="", decimals=4),
-    "time-to-accuracy": Quantity(title="Time to accuracy", unit="s"),
+    "energy-per-image": Quantity(title="Energy per training image", unit="J", meaning=_ENERGY),
+    "images-per-joule": Quantity(title="Training images per joule", unit="1/J", meaning=_ENERGY),
+    "mfu": Quantity(
+        title="Model FLOPs utilisation",
+        unit="%",
+        decimals=2,
+        meaning="operations that training the model takes, over what the datasheet's peak of that "
+        "precision would do in the same time",
+    ),
+    "cost": Quantity(title="Cost", unit=""),
+    "time-to-accuracy": Quantity(
+        title="Time to accuracy",
+        unit="s",
+        meaning="training and evaluation up to the end of the first epoch that reaches it",
+    ),
 }
 """Every table that there is, by the name that ``--table`` takes."""
 
@@ -175,7 +192,8 @@ def make_table(name: str, group: Configuration, options: Options) -> Table:
     quantity, values = _values(name, group.frame, options)
     whole = name == "time-to-accuracy"
     cells = {key: _mean_cell(group, key, values, whole=whole) for key in group.keys}
-    said = [*notes.of_group(group, options.allow_mismatch)]
+    said = [quantity.meaning] if quantity.meaning else []
+    said += notes.of_group(group, options.allow_mismatch)
     if name == "running-time":
         said += unsteady(group)
     unmeasured = [key for key in group.keys if cells[key].state == "unmeasured"]
@@ -241,6 +259,7 @@ def _ratio_table(name: str, group: Configuration, options: Options) -> Table:
             sides = ([times[i] for i in group.completed[k]] for k in (over, key))
             ratios[key] = ratio_of_means(*sides)
     cells.update(zip(ratios, _ratio_cells(list(ratios.values())), strict=True))
+    cells = {key: cells[key] for key in group.keys if key in cells}
     means = {}
     for hardware in compared:
         of_hardware = [ratio for key, ratio in ratios.items() if key.hardware == hardware]
@@ -259,7 +278,7 @@ def _ratio_table(name: str, group: Configuration, options: Options) -> Table:
         cells=cells,
         means=means,
         notes=(
-            *_ratio_notes(options, baseline, list(ratios.values())),
+            *_ratio_notes(name, options, baseline, list(ratios.values())),
             *notes.refusals(group, refused),
             *notes.apart_in_time(group, ((k, k._replace(hardware=baseline)) for k in ratios)),
             *notes.of_group(group, options.allow_mismatch),
@@ -283,21 +302,27 @@ def _less_one(cell: Cell) -> Cell:
     return replace(cell, value=less(cell.value), low=less(cell.low), high=less(cell.high))
 
 
-def _ratio_notes(options: Options, baseline: str, ratios: Sequence[Ratio]) -> list[str]:
+def _ratio_notes(name: str, options: Options, baseline: str, ratios: Sequence[Ratio]) -> list[str]:
+    less, equal = (", less 1", 0) if name == "improvement" else ("", 1)
     slowest = ", the slowest measured (--baseline chooses another)"
     said = [
         f"mean running time on {baseline}{'' if options.baseline else slowest}, "
-        "divided by that on the column's hardware"
+        f"divided by that on the column's hardware{less}"
     ]
     judged = [ratio for ratio in ratios if ratio.interval]
     if judged:
         said.append(
-            "[ ]: 95 % interval on the log scale (Welch); ≈: not distinguishable from 1 "
-            f"(5 %, Holm's correction for {len(judged)} cells)"
+            "[ ]: 95 % interval on the log scale (Welch); ≈: not distinguishable from "
+            f"{equal} (5 %{holms(len(judged))})"
         )
     if len(judged) < len(ratios):
         said.append("a single run on either side has no interval and no verdict")
     return said
+
+
+def holms(cells: int) -> str:
+    """Say what verdicts were corrected for."""
+    return f", Holm's correction for {cells} cells" if cells > 1 else ""
 
 
 def _values(name: str, frame: pd.DataFrame, options: Options) -> tuple[Quantity, Sequence[float]]:
@@ -329,7 +354,9 @@ def _cost(
         options.prices.get(hardware.partition(" ")[0], math.nan) * time / 3600
         for hardware, time in rows
     ]
-    return replace(quantity, unit=options.currency), costs
+    prices = (f"{price:g} an hour on {name}" for name, price in options.prices.items())
+    meaning = f"the running time, at {', '.join(prices)}; setup and warm-up cost extra"
+    return replace(quantity, unit=options.currency, meaning=meaning), costs
 
 
 def _time_to_accuracy(

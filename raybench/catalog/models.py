@@ -1,21 +1,27 @@
 """The models that raybench can train: a name, what images it takes, and how it is built.
 
 To add a model, either name a callable of your own (``package.module:callable``), or add a row to
-``MODELS`` here. Building imports torch; everything else on this page does not.
+``MODELS`` here, and one to ``model_flops.csv``, from which plans estimate. Building imports torch;
+everything else on this page does not.
 """
 
 from __future__ import annotations
 
+import csv
+import functools
 import importlib
 import re
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raybench.errors import SpecError, nearest
 
 if TYPE_CHECKING:
     from torch import nn
+
+FLOPS_TABLE = Path(__file__).with_name("model_flops.csv")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +134,29 @@ def model_title(name: str) -> str:
     """Return what tables call a model."""
     row = MODELS.get(name)
     return (row and row.title) or name
+
+
+@functools.cache
+def _flops_table() -> dict[str, tuple[int, float]]:
+    """Return image size and training FLOPs of an image for each model of torchvision."""
+    with FLOPS_TABLE.open(newline="", encoding="utf-8") as file:
+        return {
+            row["model"]: (int(row["image_size"]), float(row["training_gflops"]) * 1e9)
+            for row in csv.DictReader(file)
+        }
+
+
+def training_flops(name: str, image_size: int) -> float | None:
+    """Return the FLOPs of a training step for one image, about; None for a model of one's own.
+
+    For plans: what a trial really needs is counted in the trial, and stands in its record. They
+    are torch's own counts for images of the table's size (a multiplication and an addition are
+    two), and grow with the number of pixels, as those of convolutions do.
+    """
+    if name not in _flops_table():
+        return None
+    size, flops = _flops_table()[name]
+    return flops * (image_size / size) ** 2
 
 
 def build_model(name: str, *, num_classes: int, image_size: int) -> nn.Module:

@@ -24,6 +24,7 @@ COMMANDS = {
     "grid": "Run a grid of trials on a Ray cluster, or on this machine.",
     "plan": "Show what a grid would run, and what the cluster lacks for it; run nothing.",
     "submit": "Run one trial as a Ray job, placed on the hardware that it names.",
+    "tune-up": "Find the fastest execution, or the largest batch, on this machine.",
     "analyze": "Print running-time, accuracy and speedup tables.",
     "explain": "Say where the time goes, and why the speedup is not higher.",
     "compare": "Compare two result sets; exit 1 on a significant slowdown.",
@@ -57,11 +58,13 @@ class _LazyGroup(TyperGroup):
 
 
 def _load(name: str) -> Any:
-    module = importlib.import_module(f"raybench.cli.{name}")
+    attribute = name.replace("-", "_")
+    module = importlib.import_module(f"raybench.cli.{attribute}")
     app = getattr(module, "app", None)
     if app is None:
         app = typer.Typer(add_completion=False)
-        app.command(name, help=getattr(module, name).__doc__)(getattr(module, name))
+        function = getattr(module, attribute)
+        app.command(name, help=function.__doc__)(function)
     for command in app.registered_commands:
         command.callback = _caught(command.callback)
     loaded = typer.main.get_command(app)

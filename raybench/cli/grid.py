@@ -17,6 +17,7 @@ from raybench.spec import GridSpec, TrialSpec, grid_yaml, load_grid, parse_setti
 from raybench.worker import STALL_S
 
 if TYPE_CHECKING:
+    from raybench.record import TrialRecord
     from raybench.store import Experiment
 
 Address = Annotated[
@@ -88,7 +89,9 @@ def measure(grid: GridSpec, folder: Experiment, how: RunOptions) -> int:
 
     trials = grid.plan()
     check_writable(folder.folder)
-    due = [trial for trial in trials if not folder.is_complete(trial)]
+    known = [record for trial in trials if (record := folder.completed(trial)) is not None]
+    complete = {record.trial_id for record in known}
+    due = [trial for trial in trials if trial.trial_id not in complete]
     if len(due) < len(trials):
         typer.echo(
             f"{len(trials) - len(due)} of {len(trials)} trials are complete already, "
@@ -102,7 +105,7 @@ def measure(grid: GridSpec, folder: Experiment, how: RunOptions) -> int:
         _check_machine(due)
     folder.write_plan(grid_yaml(grid), trials)
     if due:
-        interrupted = _run(due, folder, how)
+        interrupted = _run(due, folder, how, known)
     incomplete = [trial for trial in trials if not folder.is_complete(trial)]
     if interrupted:
         typer.echo(
@@ -120,7 +123,9 @@ def _check_machine(due: Sequence[TrialSpec]) -> None:
     check_placeable(due, [machine_resources()], "this machine")
 
 
-def _run(due: Sequence[TrialSpec], folder: Experiment, how: RunOptions) -> bool:
+def _run(
+    due: Sequence[TrialSpec], folder: Experiment, how: RunOptions, known: Sequence[TrialRecord]
+) -> bool:
     """Run trials on Ray; return whether they were interrupted."""
     from raybench.catalog.datasets import data_root
     from raybench.cli.progress import ProgressView
@@ -137,6 +142,7 @@ def _run(due: Sequence[TrialSpec], folder: Experiment, how: RunOptions) -> bool:
             address=address,
             stall_s=how.stall_s,
             host_timeout_s=how.host_timeout_s,
+            known=known,
         )
         check_cluster(due, address)
         run = GridRun(due, request)
@@ -150,7 +156,7 @@ def _run(due: Sequence[TrialSpec], folder: Experiment, how: RunOptions) -> bool:
                     typer.echo(f"{asked[0]}: stopping the running trials", err=True)
                     run.stop()
             view.update(run.states())
-        run.result()
+        run.results()
     if run.stranded:
         typer.echo(
             f"stopped: {run.stranded}.\nWhat is complete was kept. The same command measures the "

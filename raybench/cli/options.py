@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import typer
+import yaml
 
 from raybench.spec import TrialSpec, choices, parse_settings
 
@@ -54,14 +55,17 @@ def with_spec_options(exclude: Collection[str]) -> Callable[[_Command], _Command
 def _option(name: str) -> inspect.Parameter:
     field = TrialSpec.model_fields[name]
     values = choices(name)
-    kind = str if values else _plain_type(field.annotation)
+    kinds = _kinds(field.annotation)
+    mixed = len(kinds) > 1
+    kind = str if values or mixed else kinds[0]
     help_text = (field.description or "").replace("\n", " ")
     if field.default is not None and not field.is_required():
         help_text += f" [default: {field.default}]"
     # A real list in brackets would be read as markup by the help's renderer.
     option = typer.Option(
         help=help_text.replace("[", r"\["),
-        metavar="|".join(values) or None,
+        metavar="|".join(values) or ("NUMBER|WORD" if mixed else None),
+        parser=yaml.safe_load if mixed else None,
         show_default=False,
     )
     return inspect.Parameter(
@@ -72,10 +76,11 @@ def _option(name: str) -> inspect.Parameter:
     )
 
 
-def _plain_type(annotation: Any) -> Any:
+def _kinds(annotation: Any) -> list[Any]:
+    """Return the types that a field takes, beside none at all."""
     if get_origin(annotation) in (Union, types.UnionType):
-        return next(kind for kind in get_args(annotation) if kind is not type(None))
-    return annotation
+        return [kind for kind in get_args(annotation) if kind is not type(None)]
+    return [annotation]
 
 
 def merged(fields: Mapping[str, Any], settings: list[str] | None) -> dict[str, Any]:

@@ -70,27 +70,13 @@ def _lacks(due: Sequence[TrialSpec], hosts: Sequence[Mapping[str, float]], where
 
 def _known_times(due: Sequence[TrialSpec], folder: Experiment) -> dict[str, float]:
     """Estimate running times from complete records of the same work, differing in its amount."""
-    from raybench.cli.progress import total_images
+    from raybench.estimate import Estimates
     from raybench.store import Unreadable, scan
 
-    seconds_per_image: dict[str, float] = {}
-    if due and (folder.folder / "records").is_dir():
-        for found in scan([folder.folder]):
-            record = None if isinstance(found, Unreadable) else found[1]
-            if record is not None and record.running_time_s is not None:
-                images = total_images(record.spec)
-                seconds_per_image[_work(record.spec)] = record.running_time_s / images
-    return {
-        trial.trial_id: seconds_per_image[_work(trial)] * total_images(trial)
-        for trial in due
-        if _work(trial) in seconds_per_image
-    }
-
-
-def _work(trial: TrialSpec) -> str:
-    """What the time of an image depends on: all of the spec but the amount of work."""
-    amount = {"epochs", "train_limit", "eval_limit", "repeat", "seed", "dataset"}
-    return trial.model_dump_json(exclude=amount)
+    found = scan([folder.folder]) if due and (folder.folder / "records").is_dir() else ()
+    estimates = Estimates(item[1] for item in found if not isinstance(item, Unreadable))
+    times_s = {trial.trial_id: estimates.known_s(trial) for trial in due}
+    return {name: time_s for name, time_s in times_s.items() if time_s is not None}
 
 
 def _row(trial: TrialSpec, complete: set[str], times_s: Mapping[str, float]) -> dict[str, Any]:

@@ -18,21 +18,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from raybench.catalog.datasets import DATASETS
+from raybench.estimate import total_images
 from raybench.record import TrialRecord
 from raybench.spec import TrialSpec
 from raybench.worker import ENDED, TrialRequest, TrialState, run_in_process
 
 LINE_EVERY_S = 30.0
 RATE_OVER_S = 10.0
-
-
-def total_images(trial: TrialSpec) -> int:
-    """Return the images that a trial trains on and evaluates in all."""
-    row = DATASETS[trial.dataset]
-    train = min(trial.train_limit or row.train_images, row.train_images)
-    evaluated = min(trial.eval_limit or row.eval_images, row.eval_images)
-    return trial.epochs * (train + evaluated)
 
 
 class Rate:
@@ -210,6 +202,8 @@ def summary(record: TrialRecord, path: Path) -> str:
     if record.hardware:
         verified = "verified" if record.hardware.verified else "NOT verified"
         rows.append(("hardware", f"{record.hardware.detected} ({verified})"))
+    if record.tune_up:
+        rows.append(("executed", f"{record.tune_up.chosen.title}, as a tune-up chose"))
     if record.running_time_s is not None:
         count = len(record.epochs)
         rows.append(("running time", f"{record.running_time_s:.3f} s for {count} epoch(s)"))

@@ -51,7 +51,7 @@ def run(
         )
     else:
         check_writable(folder.folder)
-        _check_hardware(spec)
+        check_hardware(spec)
         check_present(spec.dataset, data_root(data))
         record = show_trial(
             TrialRequest(
@@ -71,7 +71,7 @@ def run(
         raise typer.Exit(130 if record.status == "interrupted" else 1)
 
 
-def _check_hardware(spec: TrialSpec) -> None:
+def check_hardware(spec: TrialSpec) -> None:
     """Refuse hardware that this machine plainly lacks, before anything is loaded or written.
 
     Raises:

@@ -14,19 +14,26 @@ from typing import Any
 
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from raybench.measure.flops import formulas
+
 _HOST_READS = ("aten::_local_scalar_dense", "aten::item", "aten::is_nonzero", "aten::equal")
 
 
 class StepAudit(TorchDispatchMode):
     """Counts floating-point operations, values read back by the host, and characters printed.
 
-    Operations are counted by torch's own formulas (``torch.utils.flop_counter``): a
-    multiplication and an addition are two.
+    Attributes:
+        flops: a multiplication and an addition are two, as ``raybench.measure.flops`` counts.
+        uncounted: names of operations that take many, and that no formula counts.
+        host_reads: values that the host read back from the device.
+        printed: characters.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.flops: int | None = 0 if _formulas() is not None else None
+        self._formulas = formulas()
+        self.flops = 0
+        self.uncounted: set[str] = set()
         self.host_reads = 0
         self.printed = 0
         self._stdout = sys.stdout
@@ -48,13 +55,14 @@ class StepAudit(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        if func._schema.name in _HOST_READS:
+        name = func._schema.name
+        if name in _HOST_READS:
             self.host_reads += 1
-        formulas = _formulas()
-        if formulas is not None and self.flops is not None:
-            formula = formulas.get(func._overloadpacket)
-            if formula is not None:
-                self.flops += int(formula(*args, **kwargs, out_val=result))
+        formula = self._formulas.get(func._overloadpacket)
+        if formula is not None:
+            self.flops += formula(*args, **kwargs, out_val=result)
+        elif "attention" in name:
+            self.uncounted.add(name)
         return result
 
     def findings(self) -> list[str]:
@@ -83,12 +91,3 @@ class _CountingWriter(io.TextIOBase):
 
     def flush(self) -> None:
         self._target.flush()
-
-
-def _formulas() -> dict[Any, Any] | None:
-    """Return torch's operation → FLOP formula table, or None before torch 2.1."""
-    try:
-        from torch.utils.flop_counter import flop_registry  # noqa: PLC0415 - absent in torch 2.0
-    except ImportError:
-        return None
-    return dict(flop_registry)

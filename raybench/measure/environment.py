@@ -244,7 +244,11 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def peak_host_bytes() -> int:
-    """Return the most memory that this process has held in RAM, in bytes."""
+    """Return the most memory that this process has held in RAM since its start, in bytes.
+
+    The kernel's VmHWM: setup is part of it, as it is of what Slurm's --mem has to allow; processes
+    of their own, such as the dataloader's workers, are not.
+    """
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024

@@ -11,7 +11,7 @@ from raybench.analysis.explain import Explanation, Gain, Parts
 from raybench.analysis.groups import Key, dataset_title
 from raybench.analysis.sentences import shown
 from raybench.analysis.statistics import Ratio
-from raybench.analysis.tables import QUANTITIES
+from raybench.analysis.tables import QUANTITIES, holms
 from raybench.catalog.models import model_title
 from raybench.report.text import decimals_of, finite, render_rows
 
@@ -21,21 +21,44 @@ def render_explanation(explanation: Explanation) -> str:
     configuration = f" — {explanation.configuration}" if explanation.configuration else ""
     steps = _known([_step_row(key, parts) for key, parts in explanation.parts.items()])
     gains = _known([_gain_row(key, gain) for key, gain in explanation.gains.items()])
-    notes = ["rest: launch gaps and the host; below 0 where parts overlap, or the load was another"]
-    blocks = [render_rows(f"Where a training step goes{configuration}", steps, "github", notes)]
+    heading = f"Where a training step goes{configuration}"
+    blocks = [render_rows(heading, steps, "github", _meanings(steps, STEP_COLUMNS))]
     if gains:
         heading = f"Speedup over {explanation.baseline}, measured and expected{configuration}"
-        blocks.append(render_rows(heading, gains, "github", GAIN_NOTES))
+        meanings = [*_meanings(gains, GAIN_COLUMNS), "overhead: what of a step is not compute"]
+        blocks.append(render_rows(heading, gains, "github", meanings))
     for about, sentences in explanation.sentences.items():
         blocks.append("\n".join([about, *(f"- {sentence}" for sentence in sentences)]))
     blocks.append("\n".join(f"  {note}" for note in explanation.notes))
     return "\n\n".join(blocks)
 
 
-GAIN_NOTES = (
-    "training: images/s; no input: were data, transfer and preprocessing taken off both sides;",
-    "compute: the step on a resident batch; FLOPs and bandwidth: of the datasheets' peaks",
-)
+COMPUTE = "the same training step on a batch that is already on the device"
+
+STEP_COLUMNS = {
+    "step ms": "mean of the timed epochs, in milliseconds; n: repeats",
+    "data": "waiting for a batch",
+    "transfer": "copying it to the device",
+    "preprocess": "resizing and normalising on the device",
+    "compute": COMPUTE,
+    "rest": "launch gaps (the device waits for its next kernel) and the host; "
+    "below 0 where parts overlap, or the load was another",
+    "GPU busy": "time with a kernel running",
+}
+
+GAIN_COLUMNS = {
+    "running time": "as in the speedup table, evaluation included; [ ]: 95 % interval",
+    "training": "images per second",
+    "no input": "training, were data, transfer and preprocessing taken off both sides",
+    "compute": COMPUTE,
+    "FLOPs": "of the datasheets' peaks for the precision",
+    "bandwidth": "of the datasheets' memory bandwidths",
+}
+
+
+def _meanings(rows: Sequence[dict[str, str]], of: Mapping[str, str]) -> list[str]:
+    """Say what each column that is there means."""
+    return [f"{name}: {of[name]}" for name in of if rows and name in rows[0]]
 
 
 def _known(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
@@ -71,7 +94,7 @@ def _gain_row(key: Key, gain: Gain) -> dict[str, str]:
         **_names(key),
         "running time": shown(gain.running_time),
         "training": shown(gain.training) if gain.training else "–",
-        "no input": number(gain.without_input),
+        "no input": shown(gain.without_input) if gain.without_input else "–",
         "compute": shown(gain.compute_only) if gain.compute_only else "–",
         "FLOPs": number(gain.flops),
         "bandwidth": number(gain.bandwidth),
@@ -107,7 +130,7 @@ def explanation_document(explanation: Explanation) -> dict[str, Any]:
                 **key._asdict(),
                 "running_time": ratio(gain.running_time),
                 "training": ratio(gain.training),
-                "without_input": gain.without_input,
+                "without_input": ratio(gain.without_input),
                 "compute_only": ratio(gain.compute_only),
                 "flops": gain.flops,
                 "bandwidth": gain.bandwidth,
@@ -147,10 +170,18 @@ def render_comparison(comparison: Comparison) -> str:
     ]
     blank = [name for name in ("configuration", "") if not any(row[name] for row in cells)]
     rows = [{k: v for k, v in row.items() if k not in blank} for row in cells]
+    shared = comparison.shared_trials
+    judged = sum(change.verdict is not None for change in comparison.changes)
     problems = [f"{c.title}: {c.problem}" for c in comparison.changes if not c.ratio]
     notes = (
-        "mean running time of A over that of B; [ ]: 95 % interval on the log scale (Welch)",
-        f"verdicts at 5 % with Holm's correction for {len(cells)} cells",
+        "mean running time of A over that of B, so that above 1 B is the faster; "
+        "[ ]: 95 % interval on the log scale (Welch)",
+        *([f"verdicts at 5 %{holms(judged)}"] if judged else []),
+        *(
+            [f"{shared} trial(s) are in both A and B, which makes them look alike"]
+            if shared
+            else []
+        ),
         *(f"not compared: {problem}" for problem in problems),
     )
     blocks.append(render_rows("Speed of B over A", rows, "github", notes))
@@ -180,7 +211,11 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
                 "problem": change.problem,
             }
         )
-    return {"differences": [asdict(d) for d in comparison.differences], "cells": cells}
+    return {
+        "differences": [asdict(d) for d in comparison.differences],
+        "cells": cells,
+        "shared_trials": comparison.shared_trials,
+    }
 
 
 def render_beside(
@@ -212,4 +247,7 @@ def render_beside(
                 "own / published": f"{row['ratio']:.3f}",
             }
         )
-    return render_rows(heading, lines, tablefmt, differences)
+    notes = [f"not the same workload: {difference}" for difference in differences]
+    if any(row["low"] is not None for row in rows):
+        notes.insert(0, "[ ]: 95 % interval of one's own figure")
+    return render_rows(heading, lines, tablefmt, notes)

@@ -18,28 +18,14 @@ from raybench.analysis.groups import Key, dataset_title
 from raybench.analysis.tables import Cell, Table
 from raybench.catalog.models import model_title
 from raybench.errors import SpecError, nearest
+from raybench.report import latex
 
 OWN_FORMATS = ("latex", "csv", "json")
 """Formats beside tabulate's: LaTeX with booktabs and grouped headings, and two for programs."""
 
-_STATE_TEXT = {"absent": "–", "unmeasured": "n/a"}
+NOTHING = "nothing to compare: results on one hardware only"
 
-_LATEX = str.maketrans(
-    {
-        **{c: f"\\{c}" for c in "&%$#_{}"},
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "±": r"$\pm$",
-        "×": r"$\times$",
-        "≈": r"$\approx$",
-        "−": r"$-$",
-        "·": r"\textperiodcentered{}",
-        "–": "--",
-    }
-)
+_STATE_TEXT = {"absent": "–", "unmeasured": "n/a"}
 
 
 def render(tables: Sequence[Table], tablefmt: str = "github", *, width: int | None = None) -> str:
@@ -143,11 +129,14 @@ def cell_text(table: Table, cell: Cell | None) -> str:
     return f"{value:.{decimals}f}{percent} ± {(high - low) / 2:.{decimals}f}"
 
 
-def decimals_of(half_width: float, most: int) -> int:
-    """Return the decimals at which an interval's half-width has two significant digits."""
+def decimals_of(half_width: float, usual: int) -> int:
+    """Return the decimals at which an interval's half-width has two significant digits.
+
+    At most two more than are usual, which are those of an interval without a width.
+    """
     if not 0 < half_width < math.inf:
-        return most
-    return min(max(1 - math.floor(math.log10(half_width)), 0), most)
+        return usual
+    return min(max(1 - math.floor(math.log10(half_width)), 0), usual + 2)
 
 
 def _body(table: Table, columns: Sequence[tuple[str, str]]) -> list[list[str]]:
@@ -162,18 +151,19 @@ def _means(table: Table) -> list[str]:
     if len(table.cells) < 2:
         return []
     measured = Counter(key.hardware for key, cell in table.cells.items() if cell.value is not None)
+    less = ", less 1" if table.name == "improvement" else ""
     return [
-        f"geometric mean of {hardware} over {measured[hardware]} cells: {cell_text(table, cell)}"
+        f"geometric mean of the speedups on {hardware} over {measured[hardware]} cells{less}: "
+        f"{cell_text(table, cell)}"
         for hardware, cell in table.means.items()
+        if measured[hardware] > 1
     ]
 
 
 def _text(table: Table, tablefmt: str, width: int | None) -> str:
     heading, notes = title(table), [*_means(table), *table.notes]
     if not table.columns:
-        return _around(
-            heading, None, ["nothing to compare: results on one hardware only"], tablefmt
-        )
+        return _around(heading, None, [NOTHING], tablefmt)
     body = _grid(table, table.columns, tablefmt)
     if width is not None and max(map(len, body.splitlines())) > width:
         kinds = dict.fromkeys(hardware for hardware, _ in table.columns)
@@ -208,40 +198,24 @@ def _grid(table: Table, columns: Sequence[tuple[str, str]], tablefmt: str) -> st
 
 def _latex(table: Table) -> str:
     """Return a floating table with booktabs, datasets grouped under their hardware."""
-    columns = table.columns
+    if not table.columns:
+        return f"% {latex.escaped(title(table))}: {NOTHING}"
     groups: dict[str, int] = {}
-    for hardware, _dataset in columns:
+    for hardware, _dataset in table.columns:
         groups[hardware] = groups.get(hardware, 0) + 1
     spans, rules, start = [], [], 2
     for hardware, width in groups.items():
-        spans.append(rf"\multicolumn{{{width}}}{{c}}{{{_tex(hardware)}}}")
+        spans.append(rf"\multicolumn{{{width}}}{{c}}{{{latex.escaped(hardware)}}}")
         rules.append(rf"\cmidrule(lr){{{start}-{start + width - 1}}}")
         start += width
-    heads = [_tex(dataset_title(dataset)) for _hardware, dataset in columns]
-    return "\n".join(
-        [
-            "% needs \\usepackage{booktabs} and, for pdflatex, an up-to-date LaTeX (UTF-8)",
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{_tex(title(table))}}}",
-            rf"\begin{{tabular}}{{l{'r' * len(columns)}}}",
-            r"\toprule",
-            *([f" & {' & '.join(spans)} \\\\", " ".join(rules)] if columns else []),
-            f"{' & '.join(['Model', *heads])} \\\\",
-            r"\midrule",
-            *(f"{' & '.join(map(_tex, row))} \\\\" for row in _body(table, columns)),
-            r"\bottomrule",
-            r"\end{tabular}",
-            *(rf"\par\footnotesize {_tex(note)}" for note in (*_means(table), *table.notes)),
-            r"\end{table}",
-        ]
+    return latex.floating(
+        title(table),
+        ["Model", *(dataset_title(dataset) for _hardware, dataset in table.columns)],
+        _body(table, table.columns),
+        [*_means(table), *table.notes],
+        align="l" + "r" * len(table.columns),
+        above=[f" & {' & '.join(spans)} \\\\", " ".join(rules)],
     )
-
-
-def _tex(text: str) -> str:
-    """Escape what LaTeX would act on; what pdflatex's fonts may lack becomes a question mark."""
-    escaped = text.translate(_LATEX)
-    return "".join(c if ord(c) < 0x180 else "?" for c in escaped)
 
 
 def as_json(document: Any) -> str:
@@ -263,9 +237,13 @@ def render_rows(
     heading: str, rows: Sequence[Mapping[str, str]], tablefmt: str, notes: Sequence[str] = ()
 ) -> str:
     """Render mappings of the same keys as a table with its heading and footnotes."""
-    tablefmt = "latex_booktabs" if tablefmt == "latex" else tablefmt
+    if tablefmt == "latex":
+        heads = list(rows[0]) if rows else []
+        cells = [list(row.values()) for row in rows]
+        return latex.floating(heading, heads, cells, notes, align="l" * len(heads))
     body = tabulate.tabulate(
-        [list(row.values()) for row in rows],
+        # A bar would end the cell of a Markdown table.
+        [[cell.replace("|", "/") for cell in row.values()] for row in rows],
         headers=list(rows[0]) if rows else [],
         tablefmt=tablefmt,
         disable_numparse=True,

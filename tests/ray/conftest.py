@@ -10,7 +10,9 @@ from raybench.ray_session import connected
 
 
 @pytest.fixture(scope="session")
-def local_ray() -> Iterator[None]:
-    """A connected Ray cluster on this machine."""
+def local_ray() -> Iterator[str]:
+    """A connected Ray cluster on this machine; its address."""
     with connected(None):
-        yield
+        import ray
+
+        yield ray.get_runtime_context().gcs_address

@@ -67,7 +67,7 @@ def test_the_analysis_of_tunes_results_is_that_of_the_records(tmp_path: Path) ->
     grid = grid_spec({"name": "unit", "model": [GOOD, *BAD], **SMALL})
     experiment = Experiment(tmp_path, "unit")
     experiment.write_plan("", grid.plan())
-    results = run_grid(grid.plan(), GridRequest(experiment=experiment, data_root=tmp_path))
+    (results,) = run_grid(grid.plan(), GridRequest(experiment=experiment, data_root=tmp_path))
 
     kinds, messages = {}, {}
     for trial in grid.plan():
@@ -100,7 +100,7 @@ def test_trials_that_compete_for_a_device_run_in_the_plans_order(tmp_path: Path)
     apart = grid_spec({**two, "model": GOOD, "hardware": "cpu:1", "repeats": 2})
     experiment = Experiment(tmp_path, "unit")
     trials = [*shared.plan(), *apart.plan()]
-    results = run_grid(trials, GridRequest(experiment=experiment, data_root=tmp_path))
+    (results,) = run_grid(trials, GridRequest(experiment=experiment, data_root=tmp_path))
     assert len(results) == 8
     records = {trial.trial_id: experiment.read(trial.trial_id) for trial in trials}
     assert {record.status for record in records.values() if record} == {"completed"}
@@ -108,6 +108,25 @@ def test_trials_that_compete_for_a_device_run_in_the_plans_order(tmp_path: Path)
     assert written == sorted(written)
     frame = from_experiment_analysis(results)
     assert set(frame["trial_id"]) == set(records)
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_large_plan_becomes_several_tune_experiments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from raybench import grid as room
+
+    monkeypatch.setattr(room, "MOST_TRIALS", 3)
+    grid = grid_spec({"name": "unit", "model": GOOD, **SMALL, "epochs": 1, "repeats": 7})
+    experiment = Experiment(tmp_path, "unit")
+    results = room.run_grid(
+        grid.plan(), room.GridRequest(experiment=experiment, data_root=tmp_path)
+    )
+    assert [len(part) for part in results] == [3, 3, 1]
+    assert all(experiment.is_complete(trial) for trial in grid.plan())
+    frame = from_experiment_analysis(results)
+    assert sorted(frame["repeat"]) == list(range(7))
+    assert set(frame["status"]) == {"completed"}
 
 
 @pytest.mark.usefixtures("local_ray")
@@ -122,7 +141,10 @@ def test_hardware_that_the_cluster_lacks_is_refused_at_once(tmp_path: Path) -> N
     assert "host(s) with CPU" in str(caught.value)
 
 
-def test_the_command_fails_with_a_failed_trial_and_resumes_the_rest(tmp_path: Path) -> None:
+def test_the_command_fails_with_a_failed_trial_and_resumes_the_rest(
+    local_ray: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", local_ray)
     path = write_grid(tmp_path, model=[GOOD, "small_models:raises"])
     first = run("grid", path, "--results", tmp_path)
     assert first.returncode == 1, first.stderr
@@ -190,7 +212,7 @@ def test_a_trial_that_was_lost_with_its_host_has_a_record_that_says_so(tmp_path:
     assert own.error == error
     assert experiment.read(unstarted.trial_id) is None
     assert experiment.read(failed.trial_id) is None
-    states = ray.get(board.states.remote())
+    _, states = ray.get(board.news.remote(0))
     assert {states[trial.trial_id].phase for trial in trials} == {"failed"}
     assert "before it began" in states[unstarted.trial_id].message
     assert states[failed.trial_id].message == "its own"

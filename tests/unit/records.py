@@ -47,8 +47,8 @@ def make_record(
     data_ms = 6.0 * scale if on_gpu else 0.05 * compute_ms
     step_ms = compute_ms + data_ms
     train_images, eval_images = spec.train_limit or 60_000, spec.eval_limit or 10_000
-    train_s = train_images / spec.batch_size * step_ms / 1000
-    eval_s = eval_images / spec.batch_size * step_ms / 3000
+    train_s = train_images / spec.images_per_step * step_ms / 1000
+    eval_s = eval_images / spec.images_per_step * step_ms / 3000
     epochs = [
         {
             "epoch": number,
@@ -78,12 +78,12 @@ def make_record(
         "warmup_time_s": 1.0,
         "epochs": epochs,
         "images_per_s": train_images * spec.epochs / train_total,
-        "compute_only_images_per_s": spec.batch_size / compute_ms * 1000,
+        "compute_only_images_per_s": spec.images_per_step / compute_ms * 1000,
         "step_ms": {
             **quartiles(step_ms),
             "p05": 0.94 * step_ms,
             "p95": 1.2 * step_ms,
-            "count": train_images // spec.batch_size * spec.epochs,
+            "count": train_images // spec.images_per_step * spec.epochs,
         },
         "phases_ms": {
             "data_wait": quartiles(0.8 * data_ms),
@@ -133,6 +133,38 @@ def make_record(
             part = part[parent]
         part[leaf] = value
     return TrialRecord.model_validate(content)
+
+
+def make_tuned(
+    *arguments: Any,
+    precision: str = "fp32",
+    memory_format: str = "contiguous",
+    execution: str = "eager",
+    batch_size: int = 10,
+    **options: Any,
+) -> TrialRecord:
+    """Make a record of a trial with ``execution: best`` and what a tune-up chose for it."""
+    chosen = {
+        "precision": precision,
+        "memory_format": memory_format,
+        "execution": execution,
+        "fused_optimizer": False,
+        "batch_size": batch_size,
+    }
+    attempt = {"images_per_s": 450.0, "first_loss": 2.3, "loss_fall": 0.4, "outcome": "chosen"}
+    tuned = {
+        "chosen": chosen,
+        "reason": "the fastest",
+        "attempts": [{"settings": chosen, **attempt}],
+        "time_s": 60.0,
+        "hostname": "c0001",
+    }
+    record = make_record(*arguments, **options)
+    content = record.model_dump()
+    content["spec"] = {**content["spec"], "execution": "best"}
+    if batch_size != 10:
+        content["spec"]["batch_size"] = "largest"
+    return TrialRecord.model_validate({**content, "tune_up": tuned})
 
 
 def make_failed(
@@ -220,6 +252,6 @@ def _environment(threads: int, on_gpu: bool) -> dict[str, Any]:
         "threads": threads,
         "affinity": list(range(4)),
         "slurm": None,
-        "flags": {"cudnn_benchmark": False, "allow_tf32": False},
+        "flags": {"cudnn_benchmark": False, "cudnn_allow_tf32": False},
         "variables": {},
     }

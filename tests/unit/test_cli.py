@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,6 +13,7 @@ from records import make_record
 from typer.testing import CliRunner, Result
 
 import raybench.cli
+from raybench import tune_up
 from raybench.cli import COMMANDS, application
 from raybench.spec import TrialSpec
 from raybench.store import Experiment
@@ -154,3 +156,34 @@ def test_a_bug_is_one_line_unless_debug_is_asked_for(monkeypatch: pytest.MonkeyP
     assert "Traceback" not in result.output
     monkeypatch.setenv("RAYBENCH_DEBUG", "1")
     assert isinstance(invoke("plan", grid).exception, LookupError)
+
+
+def test_a_tune_up_tells_what_it_tried_and_how_to_name_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answered(_attempt: Any, spec: Any, *_arguments: Any, **_limit: Any) -> Any:
+        rate = 200.0 if spec.precision == "bf16" else 100.0
+        return tune_up._Result(images_per_s=rate, first_loss=2.3, loss_fall=0.5)
+
+    monkeypatch.setattr(tune_up, "call", answered)
+    result = invoke(
+        *("tune-up", "resnet18", "digits", "--hardware", "cpu:1", "--results", str(tmp_path))
+    )
+    assert result.exit_code == 0, result.output
+    assert "chosen: bf16, contiguous, eager, batch 10" in result.stdout
+    assert "-s precision=bf16 -s memory_format=contiguous -s execution=eager" in result.stdout
+    assert "trying fp32, contiguous, eager, batch 10" in result.stderr
+
+    # What was found before is told without trying again.
+    again = invoke(
+        *("tune-up", "resnet18", "digits", "--hardware", "cpu:1", "--results", str(tmp_path)),
+        "--json",
+    )
+    assert json.loads(again.stdout)["chosen"]["precision"] == "bf16"
+    assert "trying" not in again.stderr
+
+
+def test_a_tune_up_with_nothing_to_find_is_refused() -> None:
+    result = invoke("tune-up", "resnet18", "digits", "-s", "execution=eager")
+    assert result.exit_code == 2
+    assert "there is nothing to find" in result.stderr

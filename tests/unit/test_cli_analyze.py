@@ -56,7 +56,8 @@ def test_the_published_beside_ones_own(results):
         if line.startswith("| speedup") and "ResNet-18" in line and "CIFAR10" in line
     ]
     assert "2.6290" in line
-    assert "epochs is 3, published with 10" in shown
+    assert "not the same workload: epochs is 3, published with 10" in shown
+    assert "[ ]: 95 % interval of one's own figure" in shown
     assert "train_limit and eval_limit set, published with all images" in shown
     document = json.loads(run(results, "--reference", "li2022", "--json")[0])
     own = document["published"]["rows"]

@@ -47,6 +47,14 @@ def test_the_same_again_is_not_distinguishable():
     assert found.too_slow == []
 
 
+def test_trials_that_are_on_both_sides_are_counted():
+    before, after = results(2), results(2, first_seed=7)
+    assert compared(before, after).shared_trials == 0
+    mixed = compared(before, [*before[:3], *after[3:]])
+    assert mixed.shared_trials == 3
+    assert "3 trial(s) are in both A and B" in render_comparison(mixed)
+
+
 def test_a_slowdown_of_one_cell_is_found_in_that_cell():
     cell = ("resnet18", "P100")
     found = compared(results(), results(slowdown=1.2, only=cell, first_seed=7), fail_below=0.95)
@@ -73,7 +81,12 @@ def test_single_runs_never_fail():
     assert all(change.ratio.value < 0.4 for change in found.changes)
     assert {change.verdict for change in found.changes} == {None}
     assert found.too_slow == []
-    assert "of single runs: no verdict" in render_comparison(found)
+    shown = render_comparison(found)
+    assert "of single runs: no verdict" in shown
+    assert "Holm" not in shown
+    assert "verdicts at 5 %, Holm's correction for 4 cells" in render_comparison(
+        compared(results(), results(first_seed=7))
+    )
 
 
 def test_noise_fails_a_gate_seldom():
@@ -106,6 +119,13 @@ def test_differences_of_software_and_hardware_are_listed():
     assert all(change.ratio for change in found.changes)
     shown = render_comparison(found)
     assert shown.index("2.15.0") < shown.index("Speed of B over A")
+
+
+def test_a_bar_in_a_name_ends_no_cell():
+    found = compared(results(), results(**{"environment.hostname": "a | b"}))
+    (line,) = [line for line in render_comparison(found).splitlines() if "hostname" in line]
+    assert line.count("|") == 4
+    assert "a / b" in line
 
 
 def test_only_the_same_workload_is_compared():

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from raybench.analysis import explain as room
 from raybench.analysis.frame import from_records
 from raybench.analysis.groups import Key
-from raybench.analysis.statistics import line_through
+from raybench.analysis.statistics import line_through, ratio_of_means
 from raybench.analysis.tables import Options
 from raybench.cli.explain import explain
 from raybench.errors import SpecError
@@ -68,7 +68,7 @@ def test_speedups_measured_and_expected():
     gain = found.gains[P100]
     assert gain.training.value == pytest.approx(50 / 20)
     assert gain.compute_only.value == pytest.approx(43 / 12)
-    assert gain.without_input == pytest.approx(44 / 14)
+    assert gain.without_input.value == pytest.approx(44 / 14)
     assert gain.flops == pytest.approx(9.3 / 4.37)
     assert gain.bandwidth == pytest.approx(732 / 240)
     said = found.sentences["ResNet-18 on MNIST, P100 over K80"]
@@ -164,18 +164,21 @@ def test_unknown_figures_take_their_sentences_with_them():
     assert (gain.flops, gain.bandwidth) == (None, None)
 
 
-def gains_of(light, heavy, repeats=4, wiggle=0.002):
+def gains_of(light, heavy, repeats=4, wiggle=0.002, compute_wiggle=None):
     """Make repeats with (P100 step, P100 compute, K80 step, K80 compute) of two models."""
     records = []
     for model, times in (("resnet18", light), ("googlenet", heavy)):
         for repeat in range(repeats):
-            scale = 1 + wiggle * (repeat - repeats / 2)
+            scale, alone = (
+                1 + spread * (repeat - repeats / 2)
+                for spread in (wiggle, wiggle if compute_wiggle is None else compute_wiggle)
+            )
             for hardware, step, compute in (("P100", *times[:2]), ("K80", *times[2:])):
                 record = trial(
                     hardware,
                     model=model,
                     step_ms=step * scale,
-                    compute_ms=compute * scale,
+                    compute_ms=compute * alone,
                     repeat=repeat,
                 )
                 time = {"running_time_s": step * scale}
@@ -196,31 +199,74 @@ def test_whether_a_lighter_model_gains_less_and_why():
     assert "the other way round" in turned
     same = gains_of((20, 20, 50, 50), (40, 40, 100, 100.2), wiggle=0.02)
     assert "which these repeats do not distinguish" in same
+    assert "MNIST, P100 over K80: ResNet-18 (lighter) and GoogLeNet gain" in overhead
+    open_ = gains_of((20, 15, 45, 40.05), (40, 35, 100, 93.45), compute_wiggle=0.2)
+    assert "which these repeats do not distinguish either: the cause stays open" in open_
     single = gains_of((20, 15, 45, 40), (40, 35, 100, 93), repeats=1)
     assert "single runs cannot tell" in single
 
 
-def test_the_line_of_time_over_flops():
-    flops = {"resnet18": 10.9e9, "googlenet": 17.44e9, "resnet50": 24e9}
+GFLOPS = {"resnet18": 10.0, "googlenet": 16.0, "resnet50": 24.0, "vgg11": 46.0}
+ABOUT_LINES = "What does not grow with a model's FLOPs"
+
+
+def on_a_line(models, repeats=3, off=(0.0, 0.0, 0.0, 0.0)):
+    """Make repeats whose images take 0.5 ms and 0.2 ms a GFLOP, and what each model is off that."""
     records = []
-    for model, value in flops.items():
-        for repeat in range(3):
-            per_image = 0.5 + 0.2 * value / 1e9 + 0.01 * (repeat - 1)
-            changes = {"images_per_s": 1000 / per_image, "model.flops_per_image": value}
+    for model, gflops, away in zip(models, map(GFLOPS.get, models), off, strict=False):
+        for repeat in range(repeats):
+            per_image = 0.5 + 0.2 * gflops + 0.01 * (repeat - (repeats - 1) / 2) + away
+            changes = {"images_per_s": 1000 / per_image, "model.flops_per_image": 1e9 * gflops}
             records.append(make_record(model, repeat=repeat, changes=changes))
-    found = explained(records)
+    return explained(records)
+
+
+def test_two_models_lie_on_a_line_within_what_their_repeats_spread():
+    found = on_a_line(["resnet18", "googlenet"])
     line = found.lines["mnist", "P100"]
-    assert line.intercept == pytest.approx(0.5, abs=0.01)
-    assert line.slope == pytest.approx(0.2, abs=0.001)
-    (said,) = found.sentences["What does not grow with a model"]
-    assert said.startswith("MNIST on P100, 3 models: 0.5 ms ± ")
-    assert "an image and 0.2 ms ±" in said
-    assert said.endswith("the former does not grow with FLOPs")
-    assert "cannot show whether it is a line" not in said
-    two = explained([r for r in records if r.spec.model != "resnet50"])
-    assert "two models cannot show" in two.sentences["What does not grow with a model"][0]
-    flat = [r for r in records if r.spec.model == "resnet18"]
-    assert "What does not grow with a model" not in explained(flat).sentences
+    # scipy.stats.linregress of the six points: standard errors 0.018156 and 0.0013608
+    t = 2.7764451051977987  # 97.5 % quantile of Student's t with 4 degrees of freedom
+    assert (line.intercept, line.slope) == pytest.approx((0.5, 0.2))
+    assert line.intercept_half_width / t == pytest.approx(0.018156, rel=1e-3)
+    assert line.slope_half_width / t == pytest.approx(0.0013608, rel=1e-3)
+    assert found.sentences[ABOUT_LINES] == (
+        "MNIST on P100, 2 models: 0.500 ± 0.050 ms an image and 0.2000 ± 0.0038 ms more for each "
+        "GFLOP: the former does not grow with FLOPs (two models cannot show whether it is a line)",
+    )
+
+
+def test_repeats_of_a_model_do_not_show_that_models_lie_on_a_line():
+    off = (0.2, -0.3, 0.1, 0.0)
+    few, many = (on_a_line(list(GFLOPS), repeats=repeats, off=off) for repeats in (2, 20))
+    one, other = (found.lines["mnist", "P100"] for found in (few, many))
+    # scipy.stats.linregress of the four means: standard errors 0.26755 and 0.0096923
+    t = 4.302652729911275  # 97.5 % quantile of Student's t with 2 degrees of freedom
+    for line in (one, other):
+        assert line.intercept_half_width / t == pytest.approx(0.26755, rel=1e-3)
+        assert line.slope_half_width / t == pytest.approx(0.0096923, rel=1e-3)
+    (said,) = many.sentences[ABOUT_LINES]
+    assert "cannot be told from 0 (±: by how far the models lie from a line)" in said
+    near = on_a_line(list(GFLOPS), off=[value / 10 for value in off]).sentences[ABOUT_LINES]
+    assert "more for each GFLOP: the former does not grow with FLOPs (±: by" in near[0]
+
+
+def test_one_model_has_no_line():
+    assert ABOUT_LINES not in on_a_line(["resnet18"]).sentences
+
+
+def test_what_is_left_without_input_has_an_interval_of_its_own():
+    records = [
+        trial(hardware, step_ms=step + extra, compute_ms=step - 7, repeat=repeat, data_wait=5)
+        for hardware, step in (("P100", 20), ("K80", 50))
+        for repeat, extra in enumerate((-0.2, 0.0, 0.2))
+    ]
+    found = explained(records)
+    gain = found.gains[P100].without_input
+    by_hand = ratio_of_means([44.8, 45.0, 45.2], [14.8, 15.0, 15.2])
+    assert (gain.value, *gain.interval) == pytest.approx((by_hand.value, *by_hand.interval))
+    said = found.sentences["ResNet-18 on MNIST, P100 over K80"]
+    left = "3.00 [{:.2f}, {:.2f}]".format(*by_hand.interval)
+    assert any(f"would be {left} times as fast instead of 2.50 [" in s for s in said)
 
 
 def test_a_line_agrees_with_the_textbook():
@@ -250,6 +296,11 @@ def test_unlike_results_are_not_explained_by_one_another():
     assert found.gains == {}
     assert "not comparable: ResNet-18 · MNIST · P100: torch" in found.notes[0]
     assert explained(records, allow_mismatch=["torch"]).gains.keys() == {P100}
+
+
+def test_unsteady_trials_are_named():
+    records = [make_record(repeat=repeat, slowdown=1 + 0.2 * repeat) for repeat in range(3)]
+    assert any("unsteady: ResNet-18 · MNIST · P100: rep" in n for n in explained(records).notes)
 
 
 def test_baseline_and_configurations():
@@ -308,7 +359,7 @@ def test_the_command(tmp_path):
         "Where a training step goes",
         "Speedup over K80, measured and expected",
         "Does a lighter model gain less?",
-        "What does not grow with a model",
+        ABOUT_LINES,
     ):
         assert heading in shown.stdout
     assert "1 file(s) left out" in shown.stderr

@@ -180,6 +180,33 @@ def test_workers_give_the_same_batches_and_end_with_the_pipeline():
     assert multiprocessing.active_children() == []
 
 
+def test_the_dataloader_is_tuned_as_torchvisions_reference():
+    # A loader touches no GPU until its first epoch, so one for a GPU can be looked at anywhere.
+    fields = {"hardware": "P100", "num_workers": 1}
+    loader = make_input(spec(**fields), noise(), torch.device("cuda"), train=True)._loader
+    assert (loader.num_workers, loader.prefetch_factor) == (1, 2)
+    assert loader.pin_memory
+    assert loader.persistent_workers
+    assert not loader.drop_last
+
+
+def test_without_a_gpu_nothing_is_pinned_and_without_workers_nothing_prefetched():
+    loader = make_input(spec(num_workers=0), noise(), CPU, train=True)._loader
+    assert not loader.pin_memory
+    assert loader.prefetch_factor is None
+
+
+def test_copies_to_the_device_do_not_block():
+    class Pinned:
+        """A tensor in pinned memory, as far as a copy is concerned."""
+
+        def to(self, device, **options):
+            return device.type, options
+
+    made = make_input(spec(hardware="P100"), noise(), torch.device("cuda"), train=True)
+    assert made.transfer((Pinned(), Pinned())) == (("cuda", {"non_blocking": True}),) * 2
+
+
 def test_the_device_pipeline_shares_the_mapped_images_and_reuses_its_memory():
     split = noise(10)
     made = make_input(spec(input_pipeline="device"), split, CPU, train=True)

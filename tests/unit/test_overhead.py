@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 sys.path.insert(0, str(EXPERIMENTS))
 
 import overhead  # noqa: E402
-from overhead_workloads import Effort, Pair, in_turns  # noqa: E402
+import overhead_timm  # noqa: E402
+from overhead_workloads import Effort, Pair, in_turns, spec_of  # noqa: E402
 
 EFFORTS: list[Effort] = []
 
@@ -111,10 +114,82 @@ def test_sides_take_turns_and_each_is_first_in_every_other() -> None:
     assert calls == [*warm_up, "ours", "theirs", "theirs", "ours", "ours", "theirs"]
 
 
-def test_it_runs() -> None:
-    command = [sys.executable, EXPERIMENTS / "overhead.py", "--quick", "--json"]
+BESIDE = replace(LOOP, name="beside", needs="timm")
+
+
+def test_what_needs_an_option_is_not_measured_without_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    overhead.main(["--hardware", "cpu:1"], (BESIDE, LOOP))
+    rows = capsys.readouterr().out.splitlines()
+    cells = [cell.strip() for cell in next(r for r in rows if "beside" in r).strip("|").split("|")]
+    assert cells == ["beside", "a loop", "not measured: needs --timm", "–", "0", "≤ 0.75 ×", "–"]
+    overhead.main(["--hardware", "cpu:1", "--json"], (BESIDE, LOOP))
+    missing, measured = json.loads(capsys.readouterr().out)
+    assert missing == {**measured, "name": "beside", "value": None, "met": None, "pairs": []}
+
+
+def test_a_checkout_that_is_none_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        overhead.main(["--timm", str(tmp_path)], (BESIDE,))
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path} holds no benchmark.py" in said
+    assert "allowed: a checkout of" in said
+
+
+TIMM = """
+import json, os, sys
+from pathlib import Path
+seen = [sys.argv[1:], os.environ["OMP_NUM_THREADS"], os.environ["NVIDIA_TF32_OVERRIDE"]]
+Path(__file__).with_name("seen").write_text(json.dumps(seen))
+print("--result\\n" + json.dumps(RESULT))
+"""
+"""As much of timm's script as the comparison sees: its options, and what it prints."""
+
+
+def timm_rate(folder: Path, result: dict[str, Any]) -> float:
+    (folder / "benchmark.py").write_text(TIMM.replace("RESULT", repr(result)))
+    spec = spec_of("resnet18", Effort(hardware="cpu:1"))
+    return overhead_timm.timm_images_per_s(folder, spec, torch.device("cpu"), 10)
+
+
+def test_timms_script_gets_raybenchs_settings(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    assert timm_rate(tmp_path, {"train_samples_per_sec": 12.5}) == 12.5
+    arguments, threads, tf32 = json.loads((tmp_path / "seen").read_text())
+    assert (threads, tf32) == ("1", "0")
+    assert " ".join(arguments) == (
+        "--bench train --no-retry --model resnet18 --device cpu --precision float32 "
+        "--batch-size 10 --img-size 224 --num-classes 10 --opt momentum "
+        "--num-warm-iter 3 --num-bench-iter 10"
+    )
+
+
+def test_what_timms_script_says_went_wrong_is_said(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"timm's benchmark.py failed: out of memory"):
+        timm_rate(tmp_path, {"error": "out of memory"})
+
+
+def test_the_script_lists_every_benchmark() -> None:
+    command = [sys.executable, EXPERIMENTS / "overhead.py", "--list"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert [line.split()[0] for line in out.splitlines()] == [b.name for b in overhead.BENCHMARKS]
+
+
+@pytest.fixture
+def _as_many_threads_as_before() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("_as_many_threads_as_before")
+def test_it_runs(capsys: pytest.CaptureFixture[str]) -> None:
     only = ["--only", "plan", "--only", "input-mnist", "--hardware", "cpu:1"]
-    out = subprocess.run([*command, *only], capture_output=True, text=True, check=True).stdout
-    names_units = [(found["name"], found["unit"]) for found in json.loads(out)]
-    assert names_units == [("input-mnist", "×"), ("plan", "s")]
-    assert all(found["value"] > 0 for found in json.loads(out))
+    overhead.main(["--quick", "--json", *only])
+    documents = json.loads(capsys.readouterr().out)
+    assert [(d["name"], d["unit"]) for d in documents] == [("input-mnist", "×"), ("plan", "s")]
+    assert all(found["value"] > 0 for found in documents)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from records import make_record
+from records import make_record, make_tuned
 
 from raybench.errors import RecordError
 from raybench.record import SCHEMA_VERSION, Epoch, TrialRecord, read_record
@@ -50,6 +50,25 @@ def test_a_record_of_another_kind_is_refused(change: dict[str, Any], fragment: s
     text = json.dumps({**json.loads(TEXT), **change})
     with pytest.raises(RecordError, match=fragment):
         read_record(text, "here")
+
+
+def test_a_record_of_version_1_is_upgraded() -> None:
+    old = json.loads(TEXT)
+    old["schema_version"] = 1
+    del old["tune_up"], old["spec"]["fused_optimizer"]
+    record = read_record(json.dumps(old), "here")
+    assert (record.schema_version, record.tune_up) == (2, None)
+    assert record.spec.fused_optimizer is False
+    assert record.executed == record.spec
+    assert "tune_up" not in record.unexplained()
+
+
+def test_what_a_tune_up_chose_is_what_was_executed() -> None:
+    record = make_tuned(precision="fp16", batch_size=64)
+    assert record.spec.execution == "best"
+    executed = record.executed
+    assert (executed.execution, executed.precision, executed.batch_size) == ("eager", "fp16", 64)
+    assert executed.model == record.spec.model
 
 
 def test_deep_nesting_is_refused() -> None:

@@ -87,6 +87,7 @@ OTHER: dict[str, Any] = {
     "optimizer": "adamw",
     "learning_rate": 0.5,
     "momentum": 0.5,
+    "fused_optimizer": True,
     "aux_loss_weight": 0.1,
     "precision": "bf16",
     "memory_format": "channels_last",
@@ -109,6 +110,31 @@ def test_every_field_changes_the_id_and_all_but_repeat_and_seed_the_identity(fie
     before, after = trial_spec(base), trial_spec({**base, **change})
     assert before.trial_id != after.trial_id
     assert (before.identity == after.identity) == (field in NOT_IDENTITY)
+
+
+def test_best_and_largest_are_left_to_a_tune_up() -> None:
+    spec = trial_spec({**BASE, "execution": "best", "batch_size": "largest"})
+    assert not spec.is_decided
+    settings = {"execution": "eager", "precision": "fp16", "batch_size": 64}
+    decided = spec.decided(**settings)
+    assert decided.is_decided
+    assert decided.images_per_step == 64
+    assert decided == trial_spec({**BASE, **settings})
+    assert trial_spec(BASE).is_decided
+
+
+@pytest.mark.parametrize(
+    "field", [{"precision": "fp16"}, {"memory_format": "channels_last"}, {"fused_optimizer": True}]
+)
+def test_best_chooses_itself(field: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match="execution 'best' chooses it"):
+        trial_spec({**BASE, "execution": "best", **field})
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, "smallest", 1.5, None])
+def test_a_batch_size_is_a_number_or_the_largest(batch_size: Any) -> None:
+    with pytest.raises(SpecError, match=r"batch_size is .*'largest'"):
+        trial_spec({**BASE, "batch_size": batch_size})
 
 
 def test_workers_default_by_hardware_and_pipeline() -> None:

@@ -8,16 +8,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 PACKAGE = Path(__file__).parents[2] / "raybench"
 
 LAYERS = (
     ("errors",),
-    ("catalog",),
+    ("catalog", "processes"),
     ("spec",),
     ("record", "placement"),
-    ("store", "sanity", "measure"),
-    ("inputs", "training", "analysis"),
-    ("epochs", "report", "ray_session"),
+    ("store", "sanity", "measure", "estimate"),
+    ("inputs", "training", "analysis", "ordering"),
+    ("epochs", "tune_up", "report", "ray_session"),
     ("trial",),
     ("worker", "cluster"),
     ("grid", "jobs"),
@@ -86,30 +88,50 @@ def test_only_the_grid_imports_tune() -> None:
     assert importing == ["grid.py"]
 
 
-def test_help_is_light() -> None:
-    code = (
-        "import sys; sys.argv = ['raybench', '--help']\n"
-        "from raybench.cli import main\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "print('LOADED', *sorted({name.split('.')[0] for name in sys.modules}))\n"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = set(out.stdout.split("LOADED")[1].split())
-    assert {"torch", "ray", "pandas", "numpy", "torchvision", "scipy"}.isdisjoint(loaded)
+LIGHT = {
+    "checking a spec": (
+        "import raybench.spec, raybench.catalog.datasets",
+        {"torch", "torchvision", "ray", "pandas", "numpy", "scipy", "sklearn", "platformdirs"},
+    ),
+    "help": (
+        "command('--help')",
+        {"torch", "torchvision", "ray", "pandas", "numpy", "scipy"},
+    ),
+    "a plan": (
+        "command('plan', sys.argv[1])",
+        {"torch", "torchvision", "ray", "pandas"},
+    ),
+    "tables": (
+        "import raybench.analysis.tables, raybench.analysis.reference, raybench.report.text",
+        {"torch", "torchvision", "ray", "matplotlib", "scipy"},
+    ),
+}
+"""What has to stay light, each with what it may not load; one after the other in one process, so
+that nothing is loaded by an earlier one which a later one may not load."""
 
 
-def test_a_plan_needs_no_torch() -> None:
-    code = (
-        "import sys; sys.argv = ['raybench', 'plan', sys.argv[1]]\n"
+@pytest.fixture(scope="module")
+def loaded() -> dict[str, set[str]]:
+    """Return the packages that are loaded after each of ``LIGHT``."""
+    before = (
+        "import sys\n"
         "from raybench.cli import main\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "print('LOADED', *sorted({name.split('.')[0] for name in sys.modules}))\n"
+        "def command(*arguments):\n"
+        "    sys.argv[:] = ['raybench', *arguments]\n"
+        "    try: main()\n"
+        "    except SystemExit as end: assert end.code in (None, 0, 1), end.code\n"
     )
-    grid = PACKAGE / "demo.yaml"
-    out = subprocess.run(
-        [sys.executable, "-c", code, str(grid)], capture_output=True, text=True, check=True
+    code = before + "".join(
+        f"{step}\nprint('LOADED', *{{name.partition('.')[0] for name in sys.modules}})\n"
+        for step, _ in LIGHT.values()
     )
-    loaded = set(out.stdout.split("LOADED")[1].split())
-    assert {"torch", "ray", "pandas", "torchvision"}.isdisjoint(loaded)
+    command = [sys.executable, "-c", code, str(PACKAGE / "demo.yaml")]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    lines = [line.split()[1:] for line in out.splitlines() if line.startswith("LOADED")]
+    return {what: set(names) for what, names in zip(LIGHT, lines, strict=True)}
+
+
+@pytest.mark.parametrize("what", LIGHT)
+def test_what_must_stay_light_does(what: str, loaded: dict[str, set[str]]) -> None:
+    assert "raybench" in loaded[what]
+    assert LIGHT[what][1].isdisjoint(loaded[what])

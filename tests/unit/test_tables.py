@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 import pytest
-from records import make_failed, make_grid, make_record
+from records import make_failed, make_grid, make_record, make_tuned
 
 from raybench.analysis.frame import from_records
 from raybench.analysis.groups import Key, configurations
@@ -63,6 +63,22 @@ def test_improvement_is_speedup_less_one():
         assert less.value == pytest.approx(cell.value - 1)
         assert less.low == pytest.approx(cell.low - 1)
         assert less.verdict == cell.verdict
+    assert "≈: not distinguishable from 1 (5 %, Holm's correction for 4 cells)" in notes(speedup)
+    assert "≈: not distinguishable from 0 (5 %, Holm's correction for 4 cells)" in notes(
+        improvement
+    )
+    assert "divided by that on the column's hardware, less 1" in notes(improvement)
+    assert "geometric mean of the speedups on P100 over 4 cells, less 1: 1.4" in render(
+        [improvement]
+    )
+
+
+def test_one_cell_has_no_correction_and_no_geometric_mean():
+    records = [make_record(hardware=h, repeat=r) for h in ("P100", "K80") for r in range(2)]
+    other = [make_failed(dataset="kmnist"), make_record(dataset="kmnist", hardware="K80")]
+    shown = render([table([*records, *other])])
+    assert "not distinguishable from 1 (5 %)" in shown
+    assert "geometric mean" not in shown
 
 
 def test_a_speedup_is_the_ratio_of_mean_times():
@@ -242,6 +258,8 @@ def test_cells_that_were_never_planned_are_no_failures():
     records = [make_record(dataset="mnist"), make_record(dataset="cifar10", hardware="K80")]
     found = table(records, baseline="K80")
     assert found.cells[Key("resnet18", "cifar10", "P100")].state == "absent"
+    assert "–: not part of the grid" in notes(found)
+    assert "not part of" not in notes(table([make_record()], "running-time"))
 
 
 def test_a_completed_record_without_a_plausible_time_counts_as_failed():
@@ -353,6 +371,18 @@ def test_prices_hold_for_every_configuration_and_kind_of_device():
         assert cell.state == "measured"
     assert large.cells[Key("resnet18", "mnist", "K80")].state == "unmeasured"
     assert "n/a: no price was given for ResNet-18 · MNIST · K80" in notes(large)
+    assert "the running time, at 3.6 an hour on P100; setup and warm-up cost extra" in notes(small)
+
+
+def test_tables_say_what_their_figures_mean():
+    options = Options(prices={"P100": 1.0}, target_accuracy=0.5)
+    explained = {"energy-per-image": "evaluation included", "mfu": "datasheet's peak"}
+    for name in QUANTITIES:
+        if name in ("running-time", "accuracy", "speedup", "improvement", "images-per-s"):
+            continue
+        (found,) = make_tables(from_records([make_record()]), [name], options)
+        assert len(found.notes[0]) > 30
+        assert explained.get(name, "") in found.notes[0]
 
 
 def test_a_table_that_lacks_its_option_or_its_name_is_refused():
@@ -408,3 +438,61 @@ def test_times_of_any_size_are_pooled(count):
     cell = table(records, "running-time").cells[Key("resnet18", "mnist", "P100")]
     assert math.isfinite(cell.value)
     assert math.isfinite(cell.high)
+
+
+def at_its_best(**options):
+    """Three repeats on each of a P100 and an A100, with settings of their own."""
+    return [
+        record
+        for repeat in range(3)
+        for record in (
+            make_tuned(hardware="P100", memory_format="channels_last", repeat=repeat, **options),
+            make_tuned(
+                hardware="A100", precision="tf32", slowdown=0.5, repeat=repeat,
+                changes={"environment.flags.cudnn_allow_tf32": True}, **options,
+            ),
+        )
+    ]  # fmt: skip
+
+
+def test_like_for_like_and_each_at_its_best_are_never_mixed():
+    alike = [make_record(hardware=h, repeat=r) for r in range(3) for h in ("P100", "A100")]
+    best, plain = make_tables(from_records([*alike, *at_its_best()]), ["speedup"], Options())
+    key = Key("resnet18", "mnist", "A100")
+    assert (best.configuration, plain.configuration) == ("execution best", "execution eager")
+    assert [found.cells[key].n for found in (plain, best)] == [3, 3]
+    assert best.cells[key].value == pytest.approx(2 * plain.cells[key].value, rel=0.05)
+    assert "each hardware at its best" in notes(best)
+    assert "fp32, channels_last, eager, batch 10 (ResNet-18 · MNIST · P100)" in notes(best)
+    assert "tf32, contiguous, eager, batch 10 (ResNet-18 · MNIST · A100)" in notes(best)
+    assert "at its best" not in notes(plain)
+
+
+def test_switches_that_follow_from_the_best_precision_are_no_mismatch():
+    (found,) = make_tables(from_records(at_its_best()), ["speedup"], Options())
+    assert {cell.state for cell in found.cells.values()} == {"measured"}
+
+
+def test_largest_batches_are_compared_as_such():
+    records = [
+        *(make_tuned(hardware=h, batch_size=b) for h, b in (("P100", 200), ("A100", 900))),
+        *(make_tuned(hardware=h) for h in ("P100", "A100")),
+    ]
+    tables = make_tables(from_records(records), ["speedup"], Options())
+    assert [found.configuration for found in tables] == ["batch_size 10", "batch_size largest"]
+    assert {cell.state for found in tables for cell in found.cells.values()} == {"measured"}
+    assert "batch 900 (ResNet-18 · MNIST · A100)" in notes(tables[1])
+
+
+def test_the_largest_batch_is_not_divided_by_another():
+    records = [make_tuned(hardware="P100", batch_size=200), make_tuned(hardware="A100")]
+    found = table(records)
+    assert {cell.state for cell in found.cells.values()} == {"not comparable"}
+    assert "batch_size: 10 (A100), largest (P100)" in notes(found)
+
+
+def test_a_tuned_record_without_its_tune_up_is_damaged():
+    record = make_tuned().model_copy(update={"tune_up": None})
+    frame = from_records([record])
+    assert frame["status"].tolist() == ["failed"]
+    assert "without the tune-up" in frame["reason"][0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -16,10 +17,11 @@ from hypothesis import strategies as st
 from records import make_failed, make_grid, make_record
 
 from raybench.analysis.frame import from_records
-from raybench.analysis.reference import load_reference
+from raybench.analysis.reference import beside, load_reference
 from raybench.analysis.tables import QUANTITIES, Cell, Options, make_tables
 from raybench.errors import SpecError
 from raybench.report import text
+from raybench.report.findings import render_beside
 
 PUBLISHED_TIMES = {
     "GoogLeNet": "1019.2370 914.2736 914.4191 2834.6030 2587.4574 2582.8948",
@@ -36,6 +38,7 @@ def rows(rendered):
     return {cells[0].strip(): " ".join(cell.strip() for cell in cells[1:]) for cells in lines}
 
 
+@pytest.fixture(scope="module")
 def all_tables():
     failed = [make_failed(dataset="kmnist"), make_record(dataset="kmnist", hardware="K80")]
     records = [*make_grid(3), *failed]
@@ -55,19 +58,19 @@ def test_the_published_tables_digit_for_digit():
 
 
 @pytest.mark.parametrize("tablefmt", tabulate.tabulate_formats)
-def test_every_format_of_tabulate(tablefmt):
-    rendered = text.render(all_tables(), tablefmt)
+def test_every_format_of_tabulate(tablefmt, all_tables):
+    rendered = text.render(all_tables, tablefmt)
     assert "GoogLeNet" in rendered
     assert "failed" in rendered
 
 
-def test_an_unknown_format_is_refused_with_the_nearest():
+def test_an_unknown_format_is_refused_with_the_nearest(all_tables):
     with pytest.raises(SpecError, match="did you mean 'github'"):
-        text.render(all_tables(), "git-hub")
+        text.render(all_tables, "git-hub")
 
 
-def test_json_and_csv_hold_each_cell_unrounded():
-    tables = all_tables()
+def test_json_and_csv_hold_each_cell_unrounded(all_tables):
+    tables = all_tables
     document = json.loads(text.render(tables, "json"))
     listed = list(csv.DictReader(io.StringIO(text.render(tables, "csv"))))
     cells = [(table["table"], cell) for table in document["tables"] for cell in table["cells"]]
@@ -76,6 +79,9 @@ def test_json_and_csv_hold_each_cell_unrounded():
         assert row["table"] == name
         assert row["state"] == cell["state"]
         assert row["value"] == ("" if cell["value"] is None else repr(cell["value"]))
+    order = list(dict.fromkeys(tables[0].cells))
+    for table in tables:
+        assert list(table.cells) == [key for key in order if key in table.cells]
     (failed,) = [row for row in listed if (row["table"], row["state"]) == ("speedup", "failed")]
     assert (failed["dataset"], failed["value"]) == ("kmnist", "")
     speedups = next(table for table in document["tables"] if table["table"] == "speedup")
@@ -108,6 +114,14 @@ def test_markup_in_a_record_stays_text():
             Cell(state="measured", value=1, low=0.9, high=1.1, n=5, verdict="not distinguishable"),
             "1.00 [0.90, 1.10] ≈",
         ),
+        (
+            Cell(state="measured", value=2.78110, low=2.78098, high=2.78122, n=5),
+            "2.78110 [2.78098, 2.78122]",
+        ),
+        (
+            Cell(state="measured", value=2.78110, low=2.7811, high=2.7811, n=5),
+            "2.7811 [2.7811, 2.7811]",
+        ),
         (Cell(state="failed"), "failed"),
         (Cell(state="interrupted"), "interrupted"),
         (Cell(state="missing"), "missing"),
@@ -117,14 +131,15 @@ def test_markup_in_a_record_stays_text():
         (None, "–"),
     ],
 )
-def test_a_ratio_is_rounded_to_what_its_interval_supports(cell, expected):
-    speedups = make_tables(from_records(make_grid(1)), ["speedup"])[0]
+def test_a_ratio_is_rounded_to_what_its_interval_supports(cell, expected, all_tables):
+    (speedups,) = (table for table in all_tables if table.name == "speedup")
     assert text.cell_text(speedups, cell) == expected
 
 
 @given(st.floats(min_value=1e-9, max_value=1e12), st.floats(min_value=0, max_value=1e12))
-def test_any_mean_can_be_shown(value, half_width):
-    (times,) = make_tables(from_records([make_record()]), ["running-time"])
+def test_any_mean_can_be_shown(all_tables, value, half_width):
+    times = all_tables[0]
+    assert times.name == "running-time"
     cell = Cell(state="measured", value=value, low=value - half_width, high=value + half_width)
     assert "±" in text.cell_text(times, cell)
 
@@ -139,26 +154,40 @@ def test_a_table_wider_than_the_terminal_is_broken_up_between_the_hardware():
     assert text.render([times], width=200) == whole
 
 
-LATEX = shutil.which("pdflatex")
+@pytest.fixture
+def pdflatex():
+    """Return the path of pdflatex; ``RAYBENCH_REQUIRE_LATEX=1`` lets no test go without it."""
+    found = shutil.which("pdflatex")
+    if found is None:
+        required = os.environ.get("RAYBENCH_REQUIRE_LATEX") == "1"
+        (pytest.fail if required else pytest.skip)("pdflatex is not installed")
+    return found
 
 
-@pytest.mark.skipif(LATEX is None, reason="pdflatex is not installed")
-def test_latex_compiles(tmp_path):
-    hostile = make_failed(dataset="kmnist", message=r"a_b & 50% $x$ #1 {~^\x} “quoted” 日本")
+def test_latex_compiles_no_wider_than_the_line(tmp_path, pdflatex):
+    characters = " ".join(chr(c) for c in range(0x20, 0x250) if chr(c).isprintable())
+    hostile = make_failed(
+        dataset="kmnist", message=f"--a `b` {characters} “quoted” 日本 \\end{{x}}"
+    )
     frame = from_records([*make_grid(3), hostile])
+    published, options = load_reference("li2022"), Options()
+    one_hardware = from_records([make_record()])
+    rows, differences = beside(frame, published, options)
     tables = "\n".join(
         [
             text.render(make_tables(frame, ["running-time", "accuracy", "speedup"]), "latex"),
-            text.render(make_tables(load_reference("li2022").frame), "latex"),
+            text.render(make_tables(published.frame), "latex"),
+            text.render(make_tables(one_hardware, ["speedup"]), "latex"),
+            render_beside(rows, differences, published.source, "latex"),
         ]
     )
     (tmp_path / "tables.tex").write_text(
-        "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n"
+        "\\documentclass{article}\n\\usepackage{booktabs,graphicx}\n\\begin{document}\n"
         f"{tables}\n\\end{{document}}\n",
         encoding="utf-8",
     )
     done = subprocess.run(
-        [LATEX, "-interaction=nonstopmode", "-halt-on-error", "tables.tex"],
+        [pdflatex, "-interaction=nonstopmode", "-halt-on-error", "tables.tex"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -166,6 +195,7 @@ def test_latex_compiles(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
 
 
 def test_latex_groups_datasets_under_their_hardware_with_booktabs():
@@ -179,6 +209,17 @@ def test_latex_groups_datasets_under_their_hardware_with_booktabs():
         assert rule in rendered
     assert "\\multicolumn{3}{c}{P100} & \\multicolumn{3}{c}{K80}" in rendered
     assert "ResNet-18 & 693.6736 & 518.9218" in rendered
+
+
+def test_latex_has_no_question_mark_of_our_own():
+    records = [make_record(batch_size=size, repeat=r) for size in (10, 64) for r in range(3)]
+    everything = [*make_grid(3), *records, make_failed(dataset="kmnist")]
+    options = Options(prices={"P100": 1.46}, target_accuracy=0.9)
+    rendered = text.render(
+        make_tables(from_records(everything), list(QUANTITIES), options), "latex"
+    )
+    assert r"Running time (s) \textemdash{} batch\_size 64" in rendered
+    assert "?" not in rendered
 
 
 def test_latex_escapes_what_it_would_act_on():

@@ -124,12 +124,6 @@ def test_channels_last_computes_the_same() -> None:
     assert losses(made, 3) == pytest.approx(plain, rel=1e-3)
 
 
-def test_bf16_computes_the_same_within_its_precision() -> None:
-    # bfloat16 keeps 8 bits of a significand: 2^-8 relative a rounding, a few of them a loss.
-    plain = losses(trainer(learning_rate=0.001))
-    assert losses(trainer(precision="bf16", learning_rate=0.001)) == pytest.approx(plain, rel=0.02)
-
-
 def test_evaluation_counts_right_answers_and_sums_losses() -> None:
     made = trainer()
     made.model.eval()

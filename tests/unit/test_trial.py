@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from raybench.record import TrialRecord, read_record
+from raybench.errors import TrialFailed
+from raybench.record import Settings, TrialRecord, TuneUp, read_record
 from raybench.spec import trial_spec
 from raybench.store import Experiment
 from raybench.trial import EpochDone, Event, PhaseStarted, TrialContext, run_trial
@@ -83,6 +84,22 @@ def test_a_trial_tells_its_phases_and_epochs_in_order(tmp_path: Path) -> None:
     assert names == ["setup", "warm-up", "training", 1, 2, "profiling"]
     assert all(isinstance(event, (PhaseStarted, EpochDone)) for event in events)
     assert progress == [300, 300]
+
+
+def test_memory_is_that_of_the_timed_epochs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host's peak is read as they end: the pass after them, which holds more, is no part."""
+    events: list[Event] = []
+
+    def peak() -> int:
+        assert isinstance(events[-1], EpochDone)
+        return 867 + len(events)
+
+    monkeypatch.setattr("raybench.trial.peak_host_bytes", peak)
+    record = run_trial(trial_spec(SMALL), context(tmp_path, report=events.append))
+    assert record.memory is not None
+    assert record.memory.peak_host_bytes == 867 + len(["setup", "warm-up", "training", 1, 2])
 
 
 def test_the_same_seed_gives_bitwise_the_same_losses(tmp_path: Path) -> None:
@@ -213,3 +230,45 @@ def test_the_written_record_is_plain_json(tmp_path: Path) -> None:
     text = Experiment(tmp_path, "unit").record_path(record.trial_id).read_text()
     assert "NaN" not in text
     assert json.loads(text)["spec"]["model"] == "small_models:small"
+
+
+def test_a_trial_is_executed_as_its_tune_up_chose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(
+        precision="bf16", memory_format="channels_last", execution="eager",
+        fused_optimizer=False, batch_size=25,  # torch 2.0 has no fused SGD on a CPU
+    )  # fmt: skip
+    found = TuneUp(chosen=settings, reason="", attempts=(), time_s=1.0, hostname="here")
+    events: list[Event] = []
+
+    def decided(*_arguments: Any, tell: Any, **_options: Any) -> TuneUp:
+        tell("one way")
+        return found
+
+    monkeypatch.setattr("raybench.trial.decide", decided)
+    spec = trial_spec({**SMALL, "execution": "best", "batch_size": "largest"})
+    record = run_trial(spec, context(tmp_path, report=events.append))
+    assert record.error is None, record.error
+    assert (record.spec, record.trial_id) == (spec, spec.trial_id)
+    assert record.tune_up == found
+    assert record.unexplained() == []
+    assert record.step_ms is not None
+    assert record.step_ms.count == 2 * 4
+    assert events[0] == PhaseStarted("tune-up: one way")
+    alike = run(tmp_path, **settings.model_dump())
+    assert losses(alike) == losses(record)
+    assert alike.missing["tune_up"] == "the spec names the execution and the batch size"
+
+
+def test_a_tune_up_that_fails_is_the_trials_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_arguments: Any, **_options: Any) -> TuneUp:
+        raise TrialFailed("tune_up", "the plain way failed")
+
+    monkeypatch.setattr("raybench.trial.decide", fails)
+    record = run(tmp_path, execution="best")
+    assert record.error is not None
+    assert (record.status, record.error.kind) == ("failed", "tune_up")
+    assert record.unexplained() == []
