@@ -109,7 +109,7 @@ def test_no_trial_outlives_the_process_that_asked_for_it(tmp_path: Path) -> None
         "from raybench.spec import trial_spec\n"
         "from raybench import processes\n"
         "from raybench.worker import TrialProcess, TrialRequest\n"
-        "processes._PRELOADED.clear()  # torch is not needed for a trial that ends before it trains\n"
+        "processes._PRELOADED.clear()  # torch is not needed for a trial that never trains\n"
         f"spec = trial_spec({ {**SMALL, 'model': 'small_models:hangs'}!r})\n"
         f"root = Path({str(tmp_path)!r})\n"
         "process = TrialProcess(TrialRequest(\n"
