@@ -390,7 +390,8 @@ class GridRun:
         try:
             while (left := self._order.left) and not self._stopper.stopped:
                 self._results.append(self._tuner().fit())
-                assert self._order.left < left, "Tune asks for trials until none is left"
+                asked = self._order.left < left or self._stopper.stopped
+                assert asked, "Tune asks for trials until none is left"
         except Exception as error:  # noqa: BLE001 - raised again by result(), in the caller's thread
             self._error = error
 

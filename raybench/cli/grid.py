@@ -44,7 +44,7 @@ def grid(
         float,
         typer.Option(
             min=1,
-            help="Seconds to wait for a host, after its like have died, that can run what is left.",
+            help="Seconds to wait for a host to join when none can run any trial that is left.",
             envvar="RAYBENCH_HOST_TIMEOUT_S",
         ),
     ] = HOST_TIMEOUT_S,

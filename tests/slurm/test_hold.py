@@ -301,7 +301,7 @@ def test_a_joined_host_leaves_while_a_trial_runs_on_it(slurm: Slurm) -> None:
     first.assert_ends_as("COMPLETED")
     assert "k80-1 takes on no more trials" in first.log
     assert "left the cluster" in first.log
-    assert "K80: done" in job.log
+    job.wait_for_log("K80: done")
     assert "K80 · repeat 1" not in job.log
     slurm.assert_nothing_left(first, ["k80-1"])
 
