@@ -27,6 +27,9 @@ Raw = tuple[Tensor, ...]
 CHUNK = 16
 """Images that a CPU resizes and normalises at once: their pixels stay in its second-level cache."""
 
+INTERLEAVED = 4
+"""Single-channel images that a CPU resizes together."""
+
 
 class InputPipeline(Protocol):
     """Batches of one split, in three phases that are timed apart.
@@ -264,13 +267,27 @@ class DeviceInput:
             if self._format is torch.channels_last:
                 # torch has a fast kernel for interleaved RGB, and writes it as it is wanted.
                 small = small.expand(-1, 3, -1, -1).contiguous(memory_format=self._format)
-            resized = F.interpolate(small, self._size, mode="bilinear", antialias=True)
+            resized = self._interpolate(small)
             channels = out[:, : resized.shape[1]]
             channels.copy_(resized)
             self._normalize(channels, out=channels)
             if resized.shape[1] == 1:
                 out[:, 1:].copy_(channels.expand(-1, 2, -1, -1))
         return images
+
+    def _interpolate(self, small: Tensor) -> Tensor:
+        """Resize uint8 images [B, C, H, W].
+
+        Single-channel images go as the channels of one, a few together: torch resizes interleaved
+        channels ten times as fast as one, each by itself and to the same pixels.
+        """
+        images, channels, *size = small.shape
+        if channels > 1:
+            return F.interpolate(small, self._size, mode="bilinear", antialias=True)
+        filled = torch.cat([small, small[-1:].expand(-images % INTERLEAVED, -1, -1, -1)])
+        together = filled.view(-1, INTERLEAVED, *size).contiguous(memory_format=torch.channels_last)
+        resized = F.interpolate(together, self._size, mode="bilinear", antialias=True)
+        return resized.reshape(-1, 1, *self._size)[:images]
 
     def _output(self, images: int) -> Tensor:
         """Return float32 [B, 3, S, S] to write to, the same memory each time.

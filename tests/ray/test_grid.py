@@ -114,7 +114,7 @@ def test_trials_that_compete_for_a_device_run_in_the_plans_order(tmp_path: Path)
 def test_a_large_plan_becomes_several_tune_experiments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from raybench import grid as room
+    from raybench.grid import run as room
 
     monkeypatch.setattr(room, "MOST_TRIALS", 3)
     grid = grid_spec({"name": "unit", "model": GOOD, **SMALL, "epochs": 1, "repeats": 7})
@@ -185,7 +185,8 @@ def test_an_interruption_keeps_what_is_complete(tmp_path: Path) -> None:
 def test_a_trial_that_was_lost_with_its_host_has_a_record_that_says_so(tmp_path: Path) -> None:
     import ray
 
-    from raybench.grid import Board, LostTrials
+    from raybench.grid.actor import Board
+    from raybench.grid.hooks import LostTrials
 
     trials = grid_spec({"model": GOOD, **SMALL, "repeats": 4}).plan()
     lost, unstarted, outlived, failed = trials

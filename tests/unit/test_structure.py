@@ -75,17 +75,11 @@ def test_imports_go_downward_only() -> None:
 
 def test_only_the_grid_imports_tune() -> None:
     users = [
-        path.name
-        for path in PACKAGE.rglob("*.py")
-        if "ray.tune" in path.read_text(encoding="utf-8")
-    ]
-    assert "grid.py" in users
-    importing = [
-        path.name
+        room(path)
         for path in PACKAGE.rglob("*.py")
         if "import tune" in path.read_text(encoding="utf-8")
     ]
-    assert importing == ["grid.py"]
+    assert set(users) == {"grid"}
 
 
 LIGHT = {
