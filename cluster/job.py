@@ -25,6 +25,7 @@ from pathlib import Path
 from hosts import HOME, Hosts, Interrupted, Signals, allocation, say
 
 from raybench import cluster
+from raybench.catalog.datasets import check_present, data_root
 from raybench.catalog.hardware import canonical_label
 from raybench.errors import ClusterError, RaybenchError
 from raybench.spec import load_grid, parse_settings
@@ -39,8 +40,10 @@ def start(arguments: argparse.Namespace, signals: Signals) -> int:
     root = results_root(arguments.results).absolute()
     name = "runs"
     if not arguments.hold:
-        # A spec that cannot work is refused before any host starts.
+        # What cannot work is refused before any host starts.
         grid = load_grid(arguments.spec, parse_settings(arguments.settings))
+        for dataset in dict.fromkeys(trial.dataset for trial in grid.plan()):
+            check_present(dataset, data_root())
         name = grid.name
         say(f"{arguments.spec}: {len(grid.plan())} trials, results in {root / name}")
     job, host = os.environ["SLURM_JOB_ID"], os.environ["SLURMD_NODENAME"]

@@ -218,6 +218,13 @@ def of_lines(
         intercept = _within(line.intercept, line.intercept_half_width)
         slope = _within(line.slope, line.slope_half_width)
         found = f"{where}: {intercept} ms an image and {slope} ms more for each GFLOP"
+        if line.slope < -line.slope_half_width:
+            less = _within(-line.slope, line.slope_half_width)
+            said.append(
+                f"{where}: the models with more FLOPs take less time ({less} ms an image for each "
+                "GFLOP), so that FLOPs are not what it depends on here"
+            )
+            continue
         if abs(line.slope) <= line.slope_half_width:
             said.append(f"{found}: these repeats do not show that time grows with FLOPs")
             continue

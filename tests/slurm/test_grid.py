@@ -5,6 +5,7 @@ import re
 import socket
 import ssl
 
+import pytest
 from virtual_slurm import REPOSITORY, Slurm, call, records
 
 ALL = ["k80-1", "p100-1", "p100-2"]
@@ -123,10 +124,17 @@ def test_host_that_cannot_start(slurm: Slurm) -> None:
     slurm.assert_nothing_left(job, ALL)
 
 
-def test_wrong_spec_starts_nothing(slurm: Slurm) -> None:
-    job = slurm.submit("start_ray.sbatch", "tiny.yaml", "-s", "batchsize=3")
+@pytest.mark.parametrize(
+    ("setting", "hint"),
+    [
+        ("batchsize=3", "did you mean 'batch_size'?"),
+        ("dataset=kmnist", "raybench data fetch kmnist"),
+    ],
+)
+def test_what_cannot_work_starts_nothing(slurm: Slurm, setting: str, hint: str) -> None:
+    job = slurm.submit("start_ray.sbatch", "tiny.yaml", "-s", setting)
     job.assert_ends_as("FAILED", 60)
-    assert "did you mean 'batch_size'?" in job.log
+    assert hint in job.log
     assert not (job.folder / "results").exists()
 
 

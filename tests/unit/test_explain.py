@@ -250,6 +250,15 @@ def test_repeats_of_a_model_do_not_show_that_models_lie_on_a_line():
     assert "more for each GFLOP: the former does not grow with FLOPs (±: by" in near[0]
 
 
+def test_a_model_with_more_flops_that_is_faster_is_no_line_of_flops():
+    found = on_a_line(["resnet18", "googlenet"], off=(3.0, 0.0))
+    assert found.lines["mnist", "P100"].slope == pytest.approx(-0.3)
+    assert found.sentences[ABOUT_LINES] == (
+        "MNIST on P100, 2 models: the models with more FLOPs take less time (0.3000 ± 0.0038 ms an "
+        "image for each GFLOP), so that FLOPs are not what it depends on here",
+    )
+
+
 def test_one_model_has_no_line():
     assert ABOUT_LINES not in on_a_line(["resnet18"]).sentences
 
