@@ -96,9 +96,10 @@ def _text(trials: Sequence[TrialSpec], complete: set[str], times_s: Mapping[str,
     from raybench.cli.progress import duration
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("#", "model", "dataset", "hardware", "repeat", "epochs", "batch", "pixels"):
+    varying = _varying(trials)
+    headings = ("#", "model", "dataset", "hardware", "repeat", "epochs", "batch", "pixels")
+    for heading in (*headings, *varying, "state"):
         table.add_column(heading)
-    table.add_column("state")
     for number, trial in enumerate(trials, 1):
         expected = times_s.get(trial.trial_id)
         state = "complete" if trial.trial_id in complete else "to run"
@@ -106,7 +107,8 @@ def _text(trials: Sequence[TrialSpec], complete: set[str], times_s: Mapping[str,
             state += f", about {duration(expected)}"
         size = f"{trial.image_size}×{trial.image_size}"
         cells = (number, trial.model, trial.dataset, trial.hardware, trial.repeat, trial.epochs)
-        table.add_row(*map(str, cells), str(trial.batch_size), size, state)
+        others = (str(getattr(trial, name)) for name in varying)
+        table.add_row(*map(str, cells), str(trial.batch_size), size, *others, state)
     console = Console(width=110, highlight=False)
     with console.capture() as capture:
         console.print(table)
@@ -123,6 +125,17 @@ def _text(trials: Sequence[TrialSpec], complete: set[str], times_s: Mapping[str,
             else "  expected: not known before a trial of the same kind was measured"
         )
     return "\n".join(lines)
+
+
+_ALWAYS_SHOWN = ("model", "dataset", "hardware", "repeat", "epochs", "batch_size", "image_size")
+_FOLLOW = ("aux_loss_weight", "num_workers")
+"""Fields whose defaults follow from model and hardware."""
+
+
+def _varying(trials: Sequence[TrialSpec]) -> list[str]:
+    """Return the fields that tell trials of a plan apart and have no column of their own."""
+    names = (n for n in TrialSpec.model_fields if n not in (*_ALWAYS_SHOWN, *_FOLLOW))
+    return [name for name in names if len({getattr(trial, name) for trial in trials}) > 1]
 
 
 def _needs(due: Sequence[TrialSpec]) -> Counter[str]:

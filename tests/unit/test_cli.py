@@ -144,6 +144,17 @@ def test_the_plan_knows_what_is_complete_and_how_long_the_rest_takes(tmp_path: P
     assert rows[1]["resources"]["P100"] == 1
 
 
+def test_the_plan_shows_what_tells_its_trials_apart(tmp_path: Path) -> None:
+    path = tmp_path / "grid.yaml"
+    path.write_text(
+        "model: [resnet18, googlenet]\ndataset: digits\nhardware: cpu:1\nexecution: [eager, best]\n"
+    )
+    lines = invoke("plan", path).stdout.splitlines()
+    assert lines[0].split()[-2:] == ["execution", "state"]
+    assert [line.split()[-3] for line in lines[1:5]] == ["eager", "best"] * 2
+    assert "seed" not in lines[0]
+
+
 def test_a_bug_is_one_line_unless_debug_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise LookupError("a bug")
