@@ -243,7 +243,7 @@ class _Bench:
     # -- the largest batch ---------------------------------------------------------------------
 
     def with_largest_batch(self, settings: Settings, known: int = 0) -> Settings:
-        """Return the settings with the largest batch that fits; ``known`` is one that does."""
+        """Return the settings with the largest batch that fits; ``known`` is one that may well."""
 
         def fits(batch_size: int) -> bool:
             tried = settings.model_copy(update={"batch_size": batch_size})
@@ -253,7 +253,8 @@ class _Bench:
             self._note(tried, None, FITS_NOT if problem else FITS)
             return not problem
 
-        found = largest(fits, self._most_images, known)
+        # Other settings need other memory, so that what fitted before is asked again.
+        found = largest(fits, self._most_images, known if known and fits(known) else 0)
         if not found:
             raise TrialFailed(
                 "tune_up",
@@ -302,7 +303,9 @@ class _Bench:
 
     def _mark(self, settings: Settings, outcome: str) -> None:
         self.attempts = [
-            a.model_copy(update={"outcome": outcome}) if a.settings == settings else a
+            a.model_copy(update={"outcome": outcome})
+            if a.settings == settings and a.images_per_s is not None
+            else a
             for a in self.attempts
         ]
 

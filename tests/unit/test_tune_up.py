@@ -204,9 +204,24 @@ def test_the_largest_batch_is_sought_again_with_what_was_chosen(
     assert tuned_with == {60}
     assert found.chosen.precision == "bf16"
     assert 116 < found.chosen.batch_size <= 120
-    assert {FITS, FITS_NOT, "chosen"} <= set(outcomes(found).values())
+    assert {FITS, FITS_NOT, "chosen"} <= {attempt.outcome for attempt in found.attempts}
     assert "the fastest of" in found.reason
     assert found.reason.endswith("the largest that fits, within 3 %")
+
+
+def test_a_batch_that_fits_no_more_with_what_was_chosen_is_given_up(
+    answers: Any, tmp_path: Path
+) -> None:
+    def of_settings(wanted: TrialSpec) -> Any:
+        return result(1000.0 if wanted.precision == "bf16" else 500.0)
+
+    def of_batch(wanted: TrialSpec) -> Any:
+        limit = 40 if wanted.precision == "bf16" else 60
+        return None if wanted.images_per_step <= limit else FITS_NOT
+
+    answers(of_settings, of_batch)
+    found = tune_up(spec(batch_size="largest"), tmp_path)
+    assert (found.chosen.precision, found.chosen.batch_size) == ("bf16", 40)
 
 
 def test_all_images_in_one_batch_is_the_end(answers: Any, tmp_path: Path) -> None:
