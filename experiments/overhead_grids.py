@@ -15,7 +15,7 @@ from typing import Any
 from overhead_workloads import HERE, Effort, Epochs, Pair, Resident, noted, run_command, spec_of
 
 MODELS = ("googlenet", "resnet18")
-EPOCH = {"train_limit": 500, "eval_limit": 50, "image_size": 64, "input_pipeline": "device"}
+SMALL = {"image_size": 64, "input_pipeline": "device"}
 """Small images, so that a trial of a minute has hundreds of steps on a CPU too."""
 
 
@@ -28,9 +28,10 @@ def twelve_trials(effort: Effort) -> list[Pair]:
     """
     rates = {}
     for model in MODELS:
-        epochs = Epochs(spec_of(model, effort, **EPOCH))
+        epochs = Epochs(spec_of(model, effort, **SMALL))
         rates[model] = epochs.images_per_s(Resident(epochs.batches(1) * 10))
-    images = EPOCH["train_limit"] + EPOCH["eval_limit"] / 3  # an evaluation step is a third
+    evaluated = effort.epoch_images // 10
+    images = effort.epoch_images + evaluated / 3  # an evaluation step is a third
     count = math.ceil(effort.trial_s * max(rates.values()) / images)
     fields = {
         "name": "twelve",
@@ -39,7 +40,9 @@ def twelve_trials(effort: Effort) -> list[Pair]:
         "hardware": effort.hardware,
         "repeats": 6,
         "epochs": count,
-        **EPOCH,
+        "train_limit": effort.epoch_images,
+        "eval_limit": evaluated,
+        **SMALL,
     }
     with tempfile.TemporaryDirectory() as folder:
         wall_s = _grid(Path(folder), fields)
@@ -54,7 +57,7 @@ def _slots(effort: Effort) -> int:
     from raybench.placement import resources_of, slots
     from raybench.ray_session import machine_resources
 
-    return slots(resources_of(spec_of("resnet18", effort, **EPOCH)), [machine_resources()])
+    return slots(resources_of(spec_of("resnet18", effort, **SMALL)), [machine_resources()])
 
 
 def many_trials(effort: Effort, *, reuse: bool) -> list[Pair]:

@@ -39,6 +39,7 @@ class Effort:
         images: images through an input pipeline on each side of a turn.
         starts: trials that follow another, on each side of the comparison of their starts.
         trial_s: seconds that each trial of a grid of twelve takes at least.
+        epoch_images: images that each epoch of those trains on.
         trials: of a large grid.
         timm: a checkout of timm's repository, if there is one.
     """
@@ -49,6 +50,7 @@ class Effort:
     images: int = 400
     starts: int = 10
     trial_s: float = 60.0
+    epoch_images: int = 500
     trials: int = 2000
     timm: Path | None = None
 
@@ -71,7 +73,7 @@ def effort(hardware: str | None, *, quick: bool, timm: Path | None = None) -> Ef
     hardware = canonical_label(hardware) if hardware else default_hardware()
     if quick:
         few = {"pairs": 2, "steps": 1, "images": 20, "starts": 2, "trials": 4}
-        return Effort(hardware=hardware, trial_s=2.0, timm=timm, **few)
+        return Effort(hardware=hardware, trial_s=0.5, epoch_images=50, timm=timm, **few)
     return Effort(hardware=hardware, timm=timm)
 
 

@@ -18,7 +18,10 @@ sys.path.insert(0, str(EXPERIMENTS))
 
 import overhead  # noqa: E402
 import overhead_timm  # noqa: E402
+import overhead_workloads as workloads  # noqa: E402
 from overhead_workloads import Effort, Pair, in_turns, spec_of  # noqa: E402
+
+from raybench.record import Settings, TuneUp  # noqa: E402
 
 EFFORTS: list[Effort] = []
 
@@ -112,6 +115,25 @@ def test_sides_take_turns_and_each_is_first_in_every_other() -> None:
     assert pairs == [(1.0, 2.0)] * 3
     warm_up = ["ours", "theirs"]
     assert calls == [*warm_up, "ours", "theirs", "theirs", "ours", "ours", "theirs"]
+
+
+@pytest.mark.usefixtures("_as_many_threads_as_before")
+def test_the_best_settings_are_those_of_a_tune_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = Settings(
+        precision="bf16", memory_format="channels_last", execution="eager",
+        fused_optimizer=False, cudnn_benchmark=False, batch_size=10,
+    )  # fmt: skip
+    asked: list[Any] = []
+
+    def tuned(spec: Any, _root: Path) -> TuneUp:
+        asked.append(spec)
+        return TuneUp(chosen=chosen, reason="", attempts=(), time_s=1.0, hostname="here")
+
+    monkeypatch.setattr("raybench.tune_up.tune_up", tuned)
+    pairs = workloads.best("squeezenet1_1", Effort(hardware="cpu:1", pairs=2, steps=1))
+    assert [spec.execution for spec in asked] == ["best"]
+    assert len(pairs) == 2
+    assert all(ours > 0 and theirs for ours, theirs in pairs)
 
 
 BESIDE = replace(LOOP, name="beside", needs="timm")
