@@ -23,6 +23,7 @@ from typing import Any, get_args
 import numpy as np
 import psutil
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
@@ -104,11 +105,22 @@ def decide(
     path = experiment.tune_up_path(spec, f"torch {torch.__version__}")
     if again:
         path.unlink(missing_ok=True)
-    if path.is_file():
-        return TuneUp.model_validate_json(path.read_bytes())
+    if (known := _read(path)) is not None:
+        return known
     found = tune_up(spec, data_root, tell)
     kept = write_once(path, found.model_dump_json(indent=1).encode() + b"\n")
     return TuneUp.model_validate_json(kept)
+
+
+def _read(path: Path) -> TuneUp | None:
+    """Return what was decided before; a damaged file does not count, and goes."""
+    try:
+        return TuneUp.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError:
+        path.unlink(missing_ok=True)
+        return None
 
 
 def tune_up(

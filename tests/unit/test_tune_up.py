@@ -262,6 +262,17 @@ def test_repeats_use_what_the_first_has_found(answers: Any, tmp_path: Path) -> N
     assert len(asked) == 3 * count
 
 
+def test_a_damaged_tune_up_is_made_anew(answers: Any, tmp_path: Path) -> None:
+    answers(lambda _spec: result(100.0))
+    folder = Experiment(tmp_path, "unit")
+    first = decide(spec(), folder, tmp_path)
+    (path,) = (folder.folder / "tune-up").iterdir()
+    path.write_text(path.read_text()[:100])
+    again = decide(spec(), folder, tmp_path)
+    assert again.chosen == first.chosen
+    assert TuneUp.model_validate_json(path.read_bytes()) == again
+
+
 def test_of_two_that_decide_at_once_the_first_counts(answers: Any, tmp_path: Path) -> None:
     folder = Experiment(tmp_path, "unit")
     inner: list[TuneUp] = []
