@@ -3,4 +3,4 @@
 source "$RAYBENCH_HOME/cluster/common.sh"
 activate || exit
 # In place of this shell, so that Slurm's signals reach it.
-exec python "$RAYBENCH_HOME/cluster/job.py" "$@"
+exec python -m raybench.slurm.job "$@"

@@ -1,4 +1,4 @@
-# Sourced by the batch scripts and by host.sh; RAYBENCH_HOME is the checkout.
+# Sourced by the batch scripts and by node.sh; RAYBENCH_HOME is the checkout.
 
 RAYBENCH_SITE=${RAYBENCH_SITE:-$RAYBENCH_HOME/cluster/site.env}
 if [ -r "$RAYBENCH_SITE" ]; then

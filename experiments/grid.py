@@ -6,7 +6,7 @@ The same as ``raybench grid``; without a spec it is the paper's grid.
 import sys
 from pathlib import Path
 
-from raybench.cli import main
+from raybench.cli.main import main
 
 if __name__ == "__main__":
     arguments = sys.argv[1:]

@@ -1,5 +1,5 @@
 """``python -m raybench`` is ``raybench``."""
 
-from raybench.cli import main
+from raybench.cli.main import main
 
 main()

@@ -11,11 +11,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-HERE = Path(__file__).parent
+SUPPORT = Path(__file__).parent / "support"
 # Processes that the tests start import the small models by name, as a user's own model would be.
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(SUPPORT))
 os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    [str(SUPPORT), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
 # OpenMP's threads wait asleep, not spinning: beside a busy process a spinning step takes seconds.
 os.environ.setdefault("GOMP_SPINCOUNT", "5000")
@@ -46,7 +46,7 @@ def records_follow_the_schema(tmp_path: Path) -> Iterator[None]:
     yield
     import jsonschema
 
-    from raybench.record import TrialRecord
+    from raybench.record.schema import TrialRecord
 
     validator = jsonschema.Draft202012Validator(TrialRecord.model_json_schema())
     for path in tmp_path.rglob("records/*.json"):

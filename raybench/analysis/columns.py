@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from raybench.record import Epoch, TrialRecord
-from raybench.spec import NOT_IDENTITY, TrialSpec
+from raybench.record.schema import Epoch, TrialRecord
+from raybench.spec.identity import NOT_IDENTITY
+from raybench.spec.trial import TrialSpec
 
 DTYPES = {"number": "float64", "count": "Int64", "flag": "boolean", "text": "object"}
 

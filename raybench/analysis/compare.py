@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from raybench.analysis.groups import (
+from raybench.analysis.configurations import (
     MISMATCHABLE,
     Configuration,
     Key,
@@ -23,7 +23,8 @@ from raybench.analysis.groups import (
 from raybench.analysis.statistics import CONFIDENCE, Ratio, below, holm, ratio_of_means, verdicts
 from raybench.catalog.models import model_title
 from raybench.errors import ResultsError
-from raybench.spec import NOT_IDENTITY, TrialSpec
+from raybench.spec.identity import NOT_IDENTITY
+from raybench.spec.trial import TrialSpec
 
 SPEC = tuple(
     name

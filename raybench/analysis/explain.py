@@ -16,7 +16,7 @@ import pandas as pd
 
 from raybench.analysis import notes, sentences
 from raybench.analysis.columns import MOST
-from raybench.analysis.groups import Configuration, Key, configurations, mismatches
+from raybench.analysis.configurations import Configuration, Key, configurations, mismatches
 from raybench.analysis.stability import unsteady
 from raybench.analysis.statistics import Line, Ratio, line_through, mean, ratio_of_means
 from raybench.analysis.tables import Options, check_baseline

@@ -18,9 +18,10 @@ import pandas as pd
 
 from raybench.analysis.columns import COLUMNS, DTYPES, missing_row, printable, record_row
 from raybench.errors import RecordError, ResultsError, SpecError
-from raybench.record import TrialRecord, read_record
-from raybench.spec import trial_spec
-from raybench.store import Unreadable, experiments, scan
+from raybench.record.scan import Unreadable, experiments, scan
+from raybench.record.schema import TrialRecord
+from raybench.record.upgrades import read_record
+from raybench.spec.trial import trial_spec
 
 
 class Loaded(NamedTuple):

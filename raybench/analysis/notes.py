@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from raybench.analysis.groups import Configuration, Key
+from raybench.analysis.configurations import Configuration, Key
 from raybench.catalog.hardware import cpu_threads
 
 MOST_NAMES = 8

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from raybench.analysis.groups import Configuration, Key, dataset_title
+from raybench.analysis.configurations import Configuration, Key, dataset_title
 from raybench.analysis.statistics import Line, Ratio, quotient, verdicts
 from raybench.catalog.hardware import cpu_threads
 from raybench.catalog.models import model_title

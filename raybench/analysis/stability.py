@@ -6,7 +6,7 @@ import math
 import statistics as exact
 from collections.abc import Sequence
 
-from raybench.analysis.groups import Configuration
+from raybench.analysis.configurations import Configuration
 from raybench.analysis.notes import named
 
 MOST_SPREAD = 0.05

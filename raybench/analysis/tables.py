@@ -16,7 +16,7 @@ import pandas as pd
 
 from raybench.analysis import notes
 from raybench.analysis.columns import MOST
-from raybench.analysis.groups import Configuration, Key, configurations, mismatches
+from raybench.analysis.configurations import Configuration, Key, configurations, mismatches
 from raybench.analysis.stability import unsteady
 from raybench.analysis.statistics import Mean, Ratio, geometric_mean, mean, ratio_of_means, verdicts
 from raybench.errors import SpecError, nearest

@@ -16,7 +16,7 @@ from raybench.errors import ResultsError, SpecError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from raybench.analysis.reference import Reference
+    from raybench.analysis.published import Reference
     from raybench.analysis.tables import Options, Table
 
 
@@ -141,7 +141,7 @@ def print_problems(problems: Sequence[str]) -> None:
 
 
 def _reference(name: str | None) -> Reference | None:
-    from raybench.analysis.reference import load_reference
+    from raybench.analysis.published import load_reference
 
     return None if name is None else load_reference(name)
 
@@ -149,7 +149,7 @@ def _reference(name: str | None) -> Reference | None:
 def _beside(
     frame: pd.DataFrame, published: Reference | None, options: Options
 ) -> tuple[list[dict[str, Any]], list[str]] | None:
-    from raybench.analysis.reference import beside
+    from raybench.analysis.published import beside
 
     return None if published is None else beside(frame, published, options)
 

@@ -27,9 +27,11 @@ WITHOUT_FILES = {
 @app.command()
 def fetch(names: Names, data: Data = None) -> None:
     """Download datasets, from where there is internet; what is there already is kept."""
-    from raybench.catalog import dataset_files, dataset_staging
+    from raybench.catalog.datasets import archives as dataset_files
+    from raybench.catalog.datasets import staging as dataset_staging
+    from raybench.settings import data_root
 
-    root = dataset_files.data_root(data)
+    root = data_root(data)
     for name in _with_files(names):
         if all(finding.state == "ok" for finding in dataset_files.verify(name, root)):
             typer.echo(f"{name}: already in {root}, and intact")
@@ -52,8 +54,8 @@ def stage(
     data: Data = None,
 ) -> None:
     """Copy dataset files that you already have, packed or unpacked, once they are found intact."""
-    from raybench.catalog.dataset_files import data_root
-    from raybench.catalog.dataset_staging import stage as stage_files
+    from raybench.catalog.datasets.staging import stage as stage_files
+    from raybench.settings import data_root
 
     root = data_root(data)
     for name in _with_files(names):
@@ -72,9 +74,10 @@ def verify(
     """
     from dataclasses import asdict
 
-    from raybench.catalog import dataset_files
+    from raybench.catalog.datasets import archives as dataset_files
+    from raybench.settings import data_root
 
-    root = dataset_files.data_root(data)
+    root = data_root(data)
     chosen = _with_files(names or list(dataset_files.FILES), quiet=as_json)
     findings = [finding for name in chosen for finding in dataset_files.verify(name, root)]
     damaged = [finding for finding in findings if finding.state != "ok"]

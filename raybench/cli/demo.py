@@ -11,7 +11,7 @@ import yaml
 
 from raybench.cli.grid import RunOptions, measure, show_tables
 from raybench.cli.options import Results, Settings
-from raybench.spec import grid_spec, parse_settings
+from raybench.spec.grid import grid_spec, parse_settings
 
 
 def demo(settings: Settings = None, results: Results = None) -> None:
@@ -20,11 +20,12 @@ def demo(settings: Settings = None, results: Results = None) -> None:
     GoogLeNet and ResNet-18 on the handwritten digits that scikit-learn carries; one thread and
     two threads of the processor are the two kinds of hardware.
     """
-    from raybench.measure.devices import allowed_cpus
-    from raybench.store import Experiment, results_root
+    from raybench.record.store import Experiment
+    from raybench.settings import results_root
+    from raybench.system.cpus import allowed_cpus
 
     content: dict[str, Any] = yaml.safe_load(
-        files("raybench").joinpath("demo.yaml").read_text(encoding="utf-8")
+        files("raybench.cli").joinpath("demo.yaml").read_text(encoding="utf-8")
     )
     if allowed_cpus() < 2:
         typer.echo("one processor only: the demo leaves cpu:2, and so the speedup, out", err=True)

@@ -17,8 +17,8 @@ import typer
 from raybench.cli.options import Data, Results
 
 if TYPE_CHECKING:
-    from raybench.measure.gpus import GpuFacts
-    from raybench.measure.kernels import GpuCheck
+    from raybench.system.gpus import GpuFacts
+    from raybench.system.kernels import GpuCheck
 
 COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 SLURM_COMMANDS = ("sbatch", "srun", "scontrol", "squeue", "scancel")
@@ -93,7 +93,7 @@ def _python() -> Check:
 
 def _raybench() -> Check:
     import raybench
-    from raybench.measure.environment import checkout_commit
+    from raybench.system.software import checkout_commit
 
     commit, reason = checkout_commit(Path(raybench.__file__).parent.parent)
     return Check("raybench", "ok", f"{raybench.__version__}, {commit or reason}")
@@ -102,7 +102,7 @@ def _raybench() -> Check:
 def _processors() -> Check:
     import os
 
-    from raybench.measure.devices import allowed_cpus, cpu_model
+    from raybench.system.cpus import allowed_cpus, cpu_model
 
     allowed, present = allowed_cpus(), os.cpu_count()
     labels = "cpu:1" if allowed == 1 else f"cpu:1 to cpu:{allowed}"
@@ -111,7 +111,7 @@ def _processors() -> Check:
 
 
 def _shared_memory() -> Check:
-    from raybench.measure.contention import SHARED_MEMORY
+    from raybench.trial.measure.contention import SHARED_MEMORY
 
     if not SHARED_MEMORY.is_dir():
         return Check("shared memory", "FAIL", f"no {SHARED_MEMORY}", "mount a tmpfs there")
@@ -123,7 +123,7 @@ def _shared_memory() -> Check:
 
 
 def _variables() -> Iterator[Check]:
-    from raybench.measure.environment import distorting_variables
+    from raybench.system.software import distorting_variables
 
     for sentence in distorting_variables():
         yield Check("variables", "warn", sentence, f"unset {sentence.partition('=')[0]}")
@@ -147,8 +147,9 @@ def _slurm() -> Check:
 
 
 def _datasets(data: Path | None) -> Iterator[Check]:
-    from raybench.catalog.dataset_files import FILES, data_root
     from raybench.catalog.datasets import DATASETS
+    from raybench.catalog.datasets.archives import FILES
+    from raybench.settings import data_root
 
     root = data_root(data)
     absent = [name for name in FILES if not _is_present(name, root)]
@@ -160,7 +161,7 @@ def _datasets(data: Path | None) -> Iterator[Check]:
 
 
 def _is_present(name: str, root: Path) -> bool:
-    from raybench.catalog.dataset_files import located
+    from raybench.catalog.datasets.archives import located
     from raybench.errors import DataError
 
     try:
@@ -171,8 +172,7 @@ def _is_present(name: str, root: Path) -> bool:
 
 
 def _folders(results: Path | None) -> Iterator[Check]:
-    from raybench.catalog.dataset_cache import cache_root
-    from raybench.store import results_root
+    from raybench.settings import cache_root, results_root
 
     yield _writable("results", results_root(results), "RAYBENCH_RESULTS")
     yield _writable("dataset cache", cache_root(), "RAYBENCH_CACHE")
@@ -181,7 +181,7 @@ def _folders(results: Path | None) -> Iterator[Check]:
 def _writable(name: str, folder: Path, variable: str) -> Check:
     """Check a folder, or if it is yet to be made the one that it will be made in."""
     from raybench.errors import ResultsError
-    from raybench.store import check_writable
+    from raybench.record.store import check_writable
 
     folder = there = folder.absolute()
     while not there.exists():
@@ -231,8 +231,8 @@ def gpu_checks(*, required: bool) -> Iterator[Check]:
     Args:
         required: whether a machine without a GPU fails.
     """
-    from raybench.measure.gpus import visible_gpus
-    from raybench.measure.kernels import check_gpus
+    from raybench.system.gpus import visible_gpus
+    from raybench.system.kernels import check_gpus
 
     torch = _loaded("torch", "torch")
     if isinstance(torch, Check):
@@ -249,7 +249,7 @@ def gpu_checks(*, required: bool) -> Iterator[Check]:
 
 
 def _torch(torch: Any) -> Check:
-    from raybench.measure.environment import cudnn_version, driver_version
+    from raybench.system.software import cudnn_version, driver_version
 
     try:
         torch.zeros(1).numpy()
@@ -321,7 +321,7 @@ def _judge(gpu: GpuCheck, torch_version: str, architectures: Sequence[str]) -> C
 
 
 def _environment(compute_capability: tuple[int, int] | None) -> str:
-    from raybench.measure.kernels import environment_for
+    from raybench.system.kernels import environment_for
 
     name = environment_for(compute_capability) if compute_capability else "current"
     if name is None:

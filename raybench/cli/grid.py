@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raybench.cli.options import Data, Results, Settings
-from raybench.placement import HOST_TIMEOUT_S
-from raybench.spec import GridSpec, TrialSpec, grid_yaml, load_grid, parse_settings
-from raybench.worker import STALL_S
+from raybench.schedule.resources import HOST_TIMEOUT_S
+from raybench.spec.grid import GridSpec, grid_yaml, load_grid, parse_settings
+from raybench.spec.trial import TrialSpec
+from raybench.trial.process.trial_process import STALL_S
 
 if TYPE_CHECKING:
-    from raybench.record import TrialRecord
-    from raybench.store import Experiment
+    from raybench.record.schema import TrialRecord
+    from raybench.record.store import Experiment
 
 Address = Annotated[
     str | None,
@@ -55,7 +56,8 @@ def grid(
     was interrupted. Ends in the tables of running time, accuracy and speedup; exit code 1 if a
     trial did not complete, 130 if the grid was interrupted.
     """
-    from raybench.store import Experiment, results_root
+    from raybench.record.store import Experiment
+    from raybench.settings import results_root
 
     plan = load_grid(spec, parse_settings(settings or ()))
     folder = Experiment(results_root(results), plan.name)
@@ -85,7 +87,7 @@ class RunOptions:
 def measure(grid: GridSpec, folder: Experiment, how: RunOptions) -> int:
     """Run the trials that are not complete yet, and return the command's exit code."""
     from raybench.catalog.datasets import check_present, data_root
-    from raybench.store import check_writable
+    from raybench.record.store import check_writable
 
     trials = grid.plan()
     check_writable(folder.folder)
@@ -117,8 +119,8 @@ def measure(grid: GridSpec, folder: Experiment, how: RunOptions) -> int:
 
 def _check_machine(due: Sequence[TrialSpec]) -> None:
     """Refuse what this machine cannot run, before Ray is started on it."""
-    from raybench.placement import check_placeable
-    from raybench.ray_session import machine_resources
+    from raybench.launch.session import machine_resources
+    from raybench.schedule.resources import check_placeable
 
     check_placeable(due, [machine_resources()], "this machine")
 
@@ -129,12 +131,12 @@ def _run(
     """Run trials on Ray; return whether they were interrupted."""
     from raybench.catalog.datasets import data_root
     from raybench.cli.progress import ProgressView
-    from raybench.ray_session import connected
+    from raybench.launch.session import connected
 
     address = how.address
     typer.echo("starting Ray on this machine" if not address else f"joining {address}", err=True)
     with _signals() as asked, connected(address):
-        from raybench.grid import GridRequest, GridRun, check_cluster
+        from raybench.launch.grid import GridRequest, GridRun, check_cluster
 
         request = GridRequest(
             experiment=folder,

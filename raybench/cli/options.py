@@ -11,7 +11,8 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 import typer
 import yaml
 
-from raybench.spec import TrialSpec, choices, parse_settings
+from raybench.spec.grid import parse_settings
+from raybench.spec.trial import TrialSpec, choices
 
 Settings = Annotated[
     list[str] | None,

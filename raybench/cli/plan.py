@@ -13,11 +13,12 @@ import typer
 from raybench.cli.grid import Address
 from raybench.cli.options import Results, Settings
 from raybench.errors import ClusterError
-from raybench.placement import HOST, check_placeable, resources_of
-from raybench.spec import TrialSpec, load_grid, parse_settings
+from raybench.schedule.resources import HOST, check_placeable, resources_of
+from raybench.spec.grid import load_grid, parse_settings
+from raybench.spec.trial import TrialSpec
 
 if TYPE_CHECKING:
-    from raybench.store import Experiment
+    from raybench.record.store import Experiment
 
 
 def plan(
@@ -32,7 +33,8 @@ def plan(
     With --address (or RAY_ADDRESS) that Ray cluster is asked what it has, otherwise this machine.
     Exit code 1 if the plan cannot be run there.
     """
-    from raybench.store import Experiment, results_root
+    from raybench.record.store import Experiment
+    from raybench.settings import results_root
 
     grid = load_grid(spec, parse_settings(settings or ()))
     trials = grid.plan()
@@ -52,7 +54,7 @@ def plan(
 
 
 def _hosts(address: str | None) -> list[dict[str, float]]:
-    from raybench.ray_session import cluster_hosts, connected, machine_resources
+    from raybench.launch.session import cluster_hosts, connected, machine_resources
 
     if not address:
         return [machine_resources()]
@@ -70,8 +72,8 @@ def _lacks(due: Sequence[TrialSpec], hosts: Sequence[Mapping[str, float]], where
 
 def _known_times(due: Sequence[TrialSpec], folder: Experiment) -> dict[str, float]:
     """Estimate running times from complete records of the same work, differing in its amount."""
-    from raybench.estimate import Estimates
-    from raybench.store import Unreadable, scan
+    from raybench.record.scan import Unreadable, scan
+    from raybench.schedule.estimate import Estimates
 
     found = scan([folder.folder]) if due and (folder.folder / "records").is_dir() else ()
     estimates = Estimates(item[1] for item in found if not isinstance(item, Unreadable))

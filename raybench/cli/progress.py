@@ -18,10 +18,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from raybench.estimate import total_images
-from raybench.record import TrialRecord
-from raybench.spec import TrialSpec
-from raybench.worker import ENDED, TrialRequest, TrialState, run_in_process
+from raybench.launch.local import run_in_process
+from raybench.record.schema import TrialRecord
+from raybench.record.state import ENDED, TrialState
+from raybench.schedule.estimate import total_images
+from raybench.spec.trial import TrialSpec
+from raybench.trial.process.trial_process import TrialRequest
 
 LINE_EVERY_S = 30.0
 RATE_OVER_S = 10.0

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from raybench.cli.options import Data, Results, Settings, merged, with_spec_options
-from raybench.spec import TrialSpec, trial_spec
+from raybench.spec.trial import TrialSpec, trial_spec
 
 RUNS = "runs"
 """The experiment that single runs belong to, unless another is named."""
@@ -34,9 +34,10 @@ def run(
     """
     from raybench.catalog.datasets import check_present, data_root
     from raybench.cli.progress import show_trial, summary
-    from raybench.measure.devices import default_hardware
-    from raybench.store import Experiment, check_writable, results_root
-    from raybench.worker import TrialRequest
+    from raybench.record.store import Experiment, check_writable
+    from raybench.settings import results_root
+    from raybench.system.verify import default_hardware
+    from raybench.trial.process.trial_process import TrialRequest
 
     given = {"model": model, "dataset": dataset, **merged(fields, settings)}
     given.setdefault("hardware", default_hardware())
@@ -78,7 +79,8 @@ def check_hardware(spec: TrialSpec) -> None:
         HardwareError: with what there is.
     """
     from raybench.errors import HardwareError
-    from raybench.measure.devices import allowed_cpus, gpu_names, is_simulated
+    from raybench.system.cpus import allowed_cpus
+    from raybench.system.verify import gpu_names, is_simulated
 
     threads, cpus = spec.cpu_threads, allowed_cpus()
     if threads is None and not gpu_names() and not is_simulated(spec.hardware):

@@ -19,7 +19,7 @@ def schema(
     ] = False,
 ) -> None:
     """Print the JSON Schema of a record."""
-    from raybench.record import TrialRecord
+    from raybench.record.schema import TrialRecord
 
     content = TrialRecord.model_json_schema()
     if markdown:

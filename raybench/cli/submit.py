@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from raybench.cli.options import Settings, merged, with_spec_options
-from raybench.spec import trial_spec
+from raybench.spec.trial import trial_spec
 
 
 @with_spec_options(exclude=("model", "dataset", "hardware"))
@@ -37,7 +37,7 @@ def submit(
     """
     import json
 
-    from raybench import jobs
+    from raybench.launch import jobs
 
     given = {**merged(fields, settings), "model": model, "dataset": dataset, "hardware": hardware}
     spec = trial_spec(given)

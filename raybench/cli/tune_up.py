@@ -9,8 +9,8 @@ import typer
 
 from raybench.cli.options import Data, Results, Settings, merged, with_spec_options
 from raybench.cli.run import RUNS, check_hardware
-from raybench.record import TuneUp
-from raybench.spec import TrialSpec, trial_spec
+from raybench.record.schema import TuneUp
+from raybench.spec.trial import TrialSpec, trial_spec
 
 
 @with_spec_options(exclude=("model", "dataset", "execution", "repeat"))
@@ -39,9 +39,10 @@ def tune_up(
     """
     from raybench.catalog.datasets import check_present, data_root
     from raybench.errors import SpecError
-    from raybench.measure.devices import default_hardware
-    from raybench.store import Experiment, check_writable, results_root
-    from raybench.tune_up import decide
+    from raybench.record.store import Experiment, check_writable
+    from raybench.settings import results_root
+    from raybench.system.verify import default_hardware
+    from raybench.trial.autotune.search import decide
 
     given = {
         "execution": "best",

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from raybench.analysis.compare import Comparison
+from raybench.analysis.configurations import Key, dataset_title
 from raybench.analysis.explain import Explanation, Gain, Parts
-from raybench.analysis.groups import Key, dataset_title
 from raybench.analysis.sentences import shown
 from raybench.analysis.statistics import Ratio
 from raybench.analysis.tables import QUANTITIES, holms

@@ -14,7 +14,7 @@ from typing import Any
 
 import tabulate
 
-from raybench.analysis.groups import Key, dataset_title
+from raybench.analysis.configurations import Key, dataset_title
 from raybench.analysis.tables import Cell, Table
 from raybench.catalog.models import model_title
 from raybench.errors import SpecError, nearest

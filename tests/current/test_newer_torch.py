@@ -11,8 +11,8 @@ import pytest
 import torch
 from training_runs import CPU, Run, assert_trained_alike, trained
 
-from raybench.spec import trial_spec
-from raybench.training import Trainer
+from raybench.spec.trial import trial_spec
+from raybench.trial.trainer import Trainer
 
 IMAGES = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 LABELS = torch.arange(8)

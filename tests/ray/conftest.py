@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from raybench.ray_session import connected
+from raybench.launch.session import connected
 
 
 @pytest.fixture(scope="session")

@@ -21,12 +21,13 @@ import yaml
 from raybench.analysis.frame import from_experiment_analysis, load
 from raybench.analysis.tables import DEFAULT_TABLES, Options, make_tables
 from raybench.errors import ClusterError
-from raybench.placement import HOST
-from raybench.record import ErrorFacts
+from raybench.record.schema import ErrorFacts
+from raybench.record.state import TrialState
+from raybench.record.store import Experiment
 from raybench.report.text import render
-from raybench.spec import grid_spec
-from raybench.store import Experiment
-from raybench.worker import TrialState, unfinished_record
+from raybench.schedule.resources import HOST
+from raybench.spec.grid import grid_spec
+from raybench.trial.process.trial_process import unfinished_record
 
 SMALL: dict[str, Any] = {
     "dataset": "digits", "hardware": "cpu:1", "epochs": 2, "batch_size": 32, "image_size": 16,
@@ -62,7 +63,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_the_analysis_of_tunes_results_is_that_of_the_records(tmp_path: Path) -> None:
     from ray.tune import ExperimentAnalysis
 
-    from raybench.grid import GridRequest, run_grid
+    from raybench.launch.grid import GridRequest, run_grid
 
     grid = grid_spec({"name": "unit", "model": [GOOD, *BAD], **SMALL})
     experiment = Experiment(tmp_path, "unit")
@@ -93,7 +94,7 @@ def test_the_analysis_of_tunes_results_is_that_of_the_records(tmp_path: Path) ->
 
 @pytest.mark.usefixtures("local_ray")
 def test_trials_that_compete_for_a_device_run_in_the_plans_order(tmp_path: Path) -> None:
-    from raybench.grid import GridRequest, run_grid
+    from raybench.launch.grid import GridRequest, run_grid
 
     one, two = {**SMALL, "epochs": 1, "isolation": "node"}, {**SMALL, "epochs": 1}
     shared = grid_spec({**one, "model": GOOD, "hardware": ["cpu:2", "cpu:1"], "repeats": 3})
@@ -114,7 +115,7 @@ def test_trials_that_compete_for_a_device_run_in_the_plans_order(tmp_path: Path)
 def test_a_large_plan_becomes_several_tune_experiments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from raybench.grid import run as room
+    from raybench.launch import grid as room
 
     monkeypatch.setattr(room, "MOST_TRIALS", 3)
     grid = grid_spec({"name": "unit", "model": GOOD, **SMALL, "epochs": 1, "repeats": 7})
@@ -131,7 +132,7 @@ def test_a_large_plan_becomes_several_tune_experiments(
 
 @pytest.mark.usefixtures("local_ray")
 def test_hardware_that_the_cluster_lacks_is_refused_at_once(tmp_path: Path) -> None:
-    from raybench.grid import GridRequest, run_grid
+    from raybench.launch.grid import GridRequest, run_grid
 
     grid = grid_spec({"model": GOOD, **SMALL, "hardware": ["P100", "cpu:1"]})
     with pytest.raises(ClusterError, match="P100 1") as caught:
@@ -185,8 +186,8 @@ def test_an_interruption_keeps_what_is_complete(tmp_path: Path) -> None:
 def test_a_trial_that_was_lost_with_its_host_has_a_record_that_says_so(tmp_path: Path) -> None:
     import ray
 
-    from raybench.grid.actor import Board
-    from raybench.grid.hooks import LostTrials
+    from raybench.launch.tune.board import Board
+    from raybench.launch.tune.callbacks import LostTrials
 
     trials = grid_spec({"model": GOOD, **SMALL, "repeats": 4}).plan()
     lost, unstarted, outlived, failed = trials

@@ -177,7 +177,7 @@ def test_the_owner_gets_in(held: Held) -> None:
 def test_ray_itself_wants_the_token(held: Held) -> None:
     gcs = re.search(r"Ray at (\S+) has", held.job.log)
     assert gcs is not None
-    count = f"from raybench.cluster import ray_nodes; print(len(ray_nodes('{gcs[1]}')))"
+    count = f"from raybench.system.ray_gcs import ray_nodes; print(len(ray_nodes('{gcs[1]}')))"
     assert held.run(sys.executable, "-c", count).stdout.strip() == "1"
     other = held.slurm.shared / "other-token"
     other.write_text("0" * 64)

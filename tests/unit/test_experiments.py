@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from raybench.spec import load_grid
+from raybench.spec.grid import load_grid
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 

@@ -1,0 +1,307 @@
+"""Which trials are repeats of one another, and which may be divided by one another."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import pandas as pd
+
+from raybench.analysis.columns import IDENTITY, LARGEST
+from raybench.catalog.datasets import DATASETS
+from raybench.catalog.hardware import cpu_threads
+from raybench.catalog.models import MODELS, model_title
+from raybench.errors import SpecError, nearest
+from raybench.spec.trial import TrialSpec
+
+MISMATCHABLE = (*(name for name in IDENTITY if name not in ("model", "dataset")), "device")
+"""Fields that ``--allow-mismatch`` takes."""
+
+_GPU_ONLY = ("cuda", "cudnn", "mig", "mps")
+
+
+class Key(NamedTuple):
+    """A cell of a table."""
+
+    model: str
+    dataset: str
+    hardware: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """Trials that differ in model, dataset, hardware and repeat alone.
+
+    Attributes:
+        name: what sets them apart from the other configurations, or "".
+        frame: a row for each trial; ``hardware`` has the device's own name in parentheses where
+            several kinds of device bear one label.
+    """
+
+    name: str
+    frame: pd.DataFrame
+
+    @cached_property
+    def positions(self) -> dict[Key, list[int]]:
+        """Row numbers of each cell's trials."""
+        found: dict[Key, list[int]] = {}
+        names = (self.frame[name] for name in Key._fields)
+        for position, values in enumerate(zip(*names, strict=True)):
+            found.setdefault(Key(*values), []).append(position)
+        return found
+
+    @cached_property
+    def completed(self) -> dict[Key, list[int]]:
+        """Row numbers of each cell's completed trials."""
+        return {
+            key: [i for i in rows if self._statuses[i] == "completed"]
+            for key, rows in self.positions.items()
+        }
+
+    @cached_property
+    def models(self) -> tuple[str, ...]:
+        """In the order of the catalog, the user's own last."""
+        return _ordered((key.model for key in self.positions), tuple(MODELS))
+
+    @cached_property
+    def datasets(self) -> tuple[str, ...]:
+        """In the order of the catalog."""
+        return _ordered((key.dataset for key in self.positions), tuple(DATASETS))
+
+    @cached_property
+    def hardware(self) -> tuple[str, ...]:
+        """The fastest first; without any result last."""
+        slowness = self._slowness
+        return tuple(sorted(slowness, key=lambda label: (slowness[label], label)))
+
+    @property
+    def slowest(self) -> str:
+        """The hardware that is slowest, of those with a result."""
+        measured = [label for label in self.hardware if math.isfinite(self._slowness[label])]
+        return (measured or self.hardware)[-1]
+
+    @cached_property
+    def _slowness(self) -> dict[str, float]:
+        """Mean over cells of log(time / mean time of that model and dataset); inf without any."""
+        times = self.frame["running_time_s"].tolist()
+        logs = {
+            key: math.fsum(math.log(times[i]) for i in rows) / len(rows)
+            for key, rows in self.completed.items()
+            if rows
+        }
+        levels: dict[tuple[str, str], list[float]] = {}
+        for key, value in logs.items():
+            levels.setdefault((key.model, key.dataset), []).append(value)
+        relative: dict[str, list[float]] = {key.hardware: [] for key in self.positions}
+        for key, value in logs.items():
+            level = levels[key.model, key.dataset]
+            relative[key.hardware].append(value - math.fsum(level) / len(level))
+        return {
+            label: math.fsum(values) / len(values) if values else math.inf
+            for label, values in relative.items()
+        }
+
+    @property
+    def keys(self) -> list[Key]:
+        """Every cell of the full product, in the order of the tables."""
+        return [
+            Key(model, dataset, hardware)
+            for model in self.models
+            for hardware in self.hardware
+            for dataset in self.datasets
+        ]
+
+    def state(self, key: Key) -> Literal["measured", "failed", "interrupted", "missing", "absent"]:
+        """Whether a cell has a complete trial, or the gravest reason why it has none."""
+        if self.completed.get(key):
+            return "measured"
+        statuses = {self._statuses[i] for i in self.positions.get(key, ())}
+        if "failed" in statuses:
+            return "failed"
+        if "interrupted" in statuses:
+            return "interrupted"
+        return "missing" if "missing" in statuses else "absent"
+
+    @cached_property
+    def _statuses(self) -> list[str]:
+        return list(self.frame["status"])
+
+    def title(self, key: Key) -> str:
+        """``ResNet-18 · MNIST · P100``."""
+        return " · ".join((model_title(key.model), dataset_title(key.dataset), key.hardware))
+
+    @cached_property
+    def identities(self) -> dict[Key, dict[str, Any]]:
+        """Each measured cell's identity: that of its first complete trial."""
+        names = [*MISMATCHABLE]
+        first = {key: rows[0] for key, rows in self.completed.items() if rows}
+        taken = self.frame[names].iloc[list(first.values())]
+        columns = {name: [plain(value) for value in taken[name]] for name in names}
+        return {key: {name: columns[name][i] for name in names} for i, key in enumerate(first)}
+
+
+def dataset_title(name: str) -> str:
+    """Return what tables call a dataset."""
+    row = DATASETS.get(name)
+    return row.title if row else name
+
+
+def configurations(frame: pd.DataFrame, allow: Collection[str] = ()) -> list[Configuration]:
+    """Split a frame so that no cell pools trials of different identity.
+
+    Args:
+        frame: of ``raybench.analysis.frame``.
+        allow: fields of the identity that may differ within a cell nevertheless.
+
+    Raises:
+        SpecError: a field of ``allow`` is unknown.
+    """
+    check_fields(allow)
+    if "device" not in allow:
+        frame = frame.assign(hardware=_distinct_hardware(frame))
+    varying = _varying(frame, allow)
+    if not varying:
+        return [Configuration(name="", frame=frame.reset_index(drop=True))]
+    positions: dict[tuple[Any, ...], list[int]] = {}
+    for position, values in enumerate(zip(*varying.values(), strict=True)):
+        positions.setdefault(values, []).append(position)
+    whole = [values for values in positions if None not in values]
+    # A trial that failed has no environment: it belongs wherever it does not contradict.
+    stray = [v for v in positions if None in v and not any(_agree(v, other) for other in whole)]
+    found = []
+    for values in sorted([*whole, *stray], key=_sort_key):
+        fitting = [
+            position
+            for others, holders in positions.items()
+            if others == values or (None in others and _agree(others, values))
+            for position in holders
+        ]
+        known = {f: v for f, v in zip(varying, values, strict=True) if v is not None}
+        name = ", ".join(f"{field} {value}" for field, value in known.items())
+        rows = frame.iloc[sorted(fitting)].reset_index(drop=True)
+        found.append(Configuration(name=name, frame=rows))
+    return found
+
+
+def check_fields(allow: Collection[str]) -> None:
+    """Refuse a field that ``--allow-mismatch`` does not take.
+
+    Raises:
+        SpecError: with the nearest.
+    """
+    for name in allow:
+        if name not in MISMATCHABLE:
+            raise SpecError(
+                f"unknown field {name!r}. {nearest(name, MISMATCHABLE)}".rstrip(),
+                allowed=", ".join(MISMATCHABLE),
+            )
+
+
+def _agree(others: tuple[Any, ...], values: tuple[Any, ...]) -> bool:
+    return all(other in (None, value) for other, value in zip(others, values, strict=True))
+
+
+def mismatches(
+    group: Configuration, key: Key, other: Key, allow: Collection[str] = ()
+) -> list[str]:
+    """Return each field in which two measured cells differ, with both values; [] if none does."""
+    if key not in group.identities or other not in group.identities:
+        return []
+    first, second = group.identities[key], group.identities[other]
+    labels = [name.partition(" ")[0] for name in (key.hardware, other.hardware)]
+    on_cpu = [cpu_threads(label) is not None for label in labels]
+    found = []
+    for name in MISMATCHABLE:
+        values = (first[name], second[name])
+        if name in allow or values[0] == values[1]:
+            continue
+        if name == "device" and not all(on_cpu):
+            continue  # GPUs of different labels are different devices
+        if name in _GPU_ONLY and any(on_cpu) and None in values:
+            continue
+        for field, ours, theirs in differences(name, *(_meant(name, v) for v in values)):
+            found.append(f"{field}: {ours} ({key.hardware}), {theirs} ({other.hardware})")
+    return found
+
+
+def differences(name: str, ours: Any, theirs: Any) -> list[tuple[str, Any, Any]]:
+    """Name the switches in which flags and variables differ."""
+    if name not in ("flags", "variables") or None in (ours, theirs):
+        return [(name, _shown(ours), _shown(theirs))]
+    one, two = json.loads(ours), json.loads(theirs)
+    return [
+        (f"{name}.{switch}", _shown(one.get(switch)), _shown(two.get(switch)))
+        for switch in sorted({*one, *two})
+        if one.get(switch) != two.get(switch)
+    ]
+
+
+def _shown(value: Any) -> str:
+    return "unknown" if value is None else str(value)
+
+
+def plain(value: Any) -> Any:
+    """Return a cell of the frame as Python sees it: None for unknown, whole numbers as such."""
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return value.item() if hasattr(value, "item") else value
+
+
+def _sort_key(values: tuple[Any, ...]) -> list[tuple[str, Any]]:
+    return [
+        ("", 0) if value is None else ("text" if isinstance(value, str) else "number", value)
+        for value in values
+    ]
+
+
+def _meant(name: str, value: Any) -> Any:
+    """Say what a null in a spec means: the largest batch, or no limit."""
+    if value is None and name in TrialSpec.model_fields:
+        return LARGEST if name == "batch_size" else "none"
+    return value
+
+
+def _varying(frame: pd.DataFrame, allow: Collection[str]) -> dict[str, list[Any]]:
+    """Return the values of each field that differs between trials of one cell.
+
+    In the spec a null is a value, such as no limit; elsewhere it is unknown.
+    """
+    found = {}
+    cells = [frame[name] for name in Key._fields]
+    for name in IDENTITY:
+        in_spec = name in TrialSpec.model_fields
+        if name in (*Key._fields, *allow) or frame[name].nunique(dropna=not in_spec) < 2:
+            continue
+        values = [plain(value) for value in frame[name]]
+        if in_spec:
+            values = [_meant(name, value) for value in values]
+        column = pd.Series(values, index=frame.index, dtype="object")
+        if (column.groupby(cells, sort=False).nunique() > 1).any():
+            found[name] = values
+    return found
+
+
+def _distinct_hardware(frame: pd.DataFrame) -> pd.Series[str]:
+    """Tell apart the kinds of device that bear one label, such as a P100's PCIe and SXM2."""
+    kinds = frame.groupby("hardware", sort=False)["device"].nunique()
+    several = set(kinds[kinds > 1].index)
+    if not several:
+        return frame["hardware"]
+    return pd.Series(
+        [
+            # A bar would end the cell of a Markdown table.
+            f"{label} ({device.replace('|', '/')})" if label in several and device else label
+            for label, device in zip(frame["hardware"], frame["device"], strict=True)
+        ],
+        index=frame.index,
+        dtype="object",
+    )
+
+
+def _ordered(names: Any, catalog: tuple[str, ...]) -> tuple[str, ...]:
+    place: Mapping[str, int] = {name: i for i, name in enumerate(catalog)}
+    return tuple(sorted(set(names), key=lambda name: (place.get(name, len(place)), name)))

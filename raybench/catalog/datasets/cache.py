@@ -1,0 +1,128 @@
+"""Decoded datasets: plain arrays on the host's disk, which every trial maps into its memory.
+
+They lie below ``RAYBENCH_CACHE``, or the user's cache folder. The arrays carry checksums and are
+tied to the files that they were made from, so neither damage nor changed data goes unnoticed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raybench.errors import DataError
+from raybench.settings import cache_root
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Arrays = dict[str, NDArray[Any]]
+
+FORMAT = 1
+CHECKSUMS = "sha256.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cached:
+    """Arrays by their names, found to be what their checksums say.
+
+    Attributes:
+        arrays: mapped copy-on-write: trials share their pages, and none can write to the files.
+        checksums: SHA-256 of each.
+    """
+
+    arrays: Arrays
+    checksums: dict[str, str]
+
+
+def cached(name: str, source: Any, decode: Callable[[Path], Arrays]) -> Cached:
+    """Return a dataset's arrays from the cache, decoding them first where that is needed.
+
+    Args:
+        name: the dataset.
+        source: what tells one state of its source from another, as JSON.
+        decode: makes the arrays; it is given a scratch folder.
+
+    Raises:
+        DataError: the cache cannot be written or read back; and what ``decode`` raises.
+    """
+    key = hashlib.sha256(json.dumps([FORMAT, name, source]).encode()).hexdigest()[:16]
+    folder = cache_root() / "datasets" / f"{name}-{key}"
+    # Other trials may be writing or replacing the same folder; each attempt sees what they did.
+    for _ in range(3):
+        found = _read(folder)
+        if found is not None:
+            return found
+        try:
+            _write(folder, decode)
+        except OSError as error:
+            raise DataError(
+                f"cannot write the decoded {name} to {folder.parent}: {error.strerror or error}",
+                cure="make room there, or set RAYBENCH_CACHE to another folder",
+            ) from None
+    raise DataError(
+        f"the decoded {name} in {folder} is damaged as soon as it is written",
+        cure="set RAYBENCH_CACHE to a folder on another disk",
+    )
+
+
+def checksum(array: NDArray[Any]) -> str:
+    """Return the SHA-256 of an array's type, shape and content."""
+    import numpy as np  # noqa: PLC0415 - specs are checked without numpy
+
+    content = hashlib.sha256(f"{array.dtype.str} {array.shape} ".encode())
+    content.update(np.ascontiguousarray(array).data)
+    return content.hexdigest()
+
+
+def _read(folder: Path) -> Cached | None:
+    """Return what a cache folder holds, or None where it is absent or damaged."""
+    import numpy as np  # noqa: PLC0415 - specs are checked without numpy
+
+    try:
+        checksums = dict(json.loads((folder / CHECKSUMS).read_bytes()))
+        arrays = {
+            part: np.load(folder / f"{part}.npy", mmap_mode="c", allow_pickle=False)
+            for part in checksums
+        }
+    except (OSError, EOFError, ValueError, TypeError):
+        return None
+    intact = all(checksum(arrays[part]) == expected for part, expected in checksums.items())
+    return Cached(arrays=arrays, checksums=checksums) if intact else None
+
+
+def _write(folder: Path, decode: Callable[[Path], Arrays]) -> None:
+    """Decode a dataset and move it into place, whole or not at all."""
+    import numpy as np  # noqa: PLC0415 - specs are checked without numpy
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix=f".{folder.name}-", dir=folder.parent, ignore_cleanup_errors=True
+    ) as scratch:
+        arrays = decode(Path(scratch, "source"))
+        fresh = Path(scratch, "decoded")
+        fresh.mkdir()
+        for part, array in arrays.items():
+            np.save(fresh / f"{part}.npy", array, allow_pickle=False)
+        checksums = {part: checksum(array) for part, array in arrays.items()}
+        (fresh / CHECKSUMS).write_text(json.dumps(checksums))
+        _move_into_place(fresh, folder, aside=Path(scratch, "damaged"))
+
+
+def _move_into_place(fresh: Path, folder: Path, aside: Path) -> None:
+    try:
+        fresh.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+        if _read(folder) is not None:
+            return  # another trial was quicker, with the same arrays
+        # Yet another trial may be replacing what is damaged just now; the caller looks again.
+        with contextlib.suppress(OSError):
+            folder.rename(aside)
+            fresh.rename(folder)

@@ -1,0 +1,146 @@
+"""The command line. One file a command; a command's file is imported when it is called.
+
+The only place that prints and exits. Exit codes: 0 done; 1 a check or a trial failed; 2 the
+command or its input is wrong; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from raybench.errors import RaybenchError, nearest
+
+COMMANDS = {
+    "demo": "Run a small grid on this machine, offline, and print its three tables.",
+    "run": "Train, evaluate and record one trial on this machine.",
+    "grid": "Run a grid of trials on a Ray cluster, or on this machine.",
+    "plan": "Show what a grid would run, and what the cluster lacks for it; run nothing.",
+    "submit": "Run one trial as a Ray job, placed on the hardware that it names.",
+    "tune-up": "Find the fastest execution, or the largest batch, on this machine.",
+    "analyze": "Print running-time, accuracy and speedup tables.",
+    "explain": "Say where the time goes, and why the speedup is not higher.",
+    "compare": "Compare two result sets; exit 1 on a significant slowdown.",
+    "data": "Fetch, stage or verify datasets.",
+    "schema": "Print the JSON Schema of a record.",
+    "doctor": "Check whether this machine can run trials, and say what to do if not.",
+}
+
+_INTERRUPTED = 130
+
+
+class _LazyGroup(TyperGroup):
+    """Knows its commands by name and one line of help, and imports one when it is called."""
+
+    def list_commands(self, _ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in COMMANDS:
+            return TyperCommand(cmd_name, help=COMMANDS[cmd_name])
+        return None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        if name not in COMMANDS:
+            hint = nearest(name, COMMANDS)
+            raise typer.BadParameter(
+                f"no command {name!r}. {hint or 'See raybench --help.'}", ctx=ctx
+            )
+        return name, _load(name), args[1:]
+
+
+def _load(name: str) -> Any:
+    attribute = name.replace("-", "_")
+    module = importlib.import_module(f"raybench.cli.{attribute}")
+    app = getattr(module, "app", None)
+    if app is None:
+        app = typer.Typer(add_completion=False)
+        function = getattr(module, attribute)
+        app.command(name, help=function.__doc__)(function)
+    for command in app.registered_commands:
+        command.callback = _caught(command.callback)
+    loaded = typer.main.get_command(app)
+    loaded.name = name
+    return loaded
+
+
+def _caught(callback: Callable[..., Any] | None) -> Callable[..., Any]:
+    """Turn what a command raises into a message on stderr and an exit code: the one place."""
+
+    assert callback is not None
+
+    @functools.wraps(callback)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return callback(*args, **kwargs)
+        except (typer.Exit, typer.Abort, typer.BadParameter):
+            raise
+        except KeyboardInterrupt:
+            _say("interrupted; what is complete was kept")
+            raise typer.Exit(_INTERRUPTED) from None
+        except BrokenPipeError:
+            # Whoever read our output has gone, as `| head` does; that is no error.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except Exception as error:
+            if os.environ.get("RAYBENCH_DEBUG") == "1":
+                raise
+            if isinstance(error, RaybenchError):
+                _say(str(error))
+                raise typer.Exit(error.exit_code) from None
+            if isinstance(error, OSError):
+                _say(str(error))
+                raise typer.Exit(2) from None
+            _say(
+                f"this should not happen: {type(error).__name__}: {error}\n"
+                "to do:   run it again with --debug, and report what it shows"
+            )
+            raise typer.Exit(1) from None
+
+    return call
+
+
+def _say(message: str) -> None:
+    typer.echo(f"raybench: {message}", err=True)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from raybench import __version__
+
+        typer.echo(f"raybench {__version__}")
+        raise typer.Exit
+
+
+application = typer.Typer(
+    cls=_LazyGroup,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@application.callback()
+def raybench(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    _show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """How fast does this model train on each GPU of a cluster, and why?"""
+    if debug:
+        os.environ["RAYBENCH_DEBUG"] = "1"
+
+
+def main() -> None:
+    """Run the command line."""
+    application()

@@ -1,0 +1,1 @@
+"""Trials here, or on Ray."""

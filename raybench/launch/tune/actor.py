@@ -1,0 +1,113 @@
+"""What Tune runs for a trial: an actor that asks for the trial's process and relays its reports.
+
+It can be reused, whatever became of the process.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from raybench.spec.trial import trial_spec
+from raybench.system.ray_gcs import host_is_leaving
+from raybench.trial.process.trial_process import TrialProcess, TrialRequest
+
+TELL_S = 0.5
+"""How often a trial's actor tells the board how far it is."""
+
+
+class TrialActor(tune.Trainable):
+    """Asks for a trial's process and relays its epochs to Tune, one result an epoch.
+
+    The last result holds the whole record. A trial that did not complete then raises, so that
+    Tune shows it as an error too; so does one whose host leaves, lest its actor is used again.
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Take note of the trial. Its process starts with the first step, and not before.
+
+        Tune may set a second actor up for a trial, and drop one of them without a step.
+        """
+        self._config = config
+        self._spec = trial_spec(config["trial"])
+        self._process: TrialProcess | None = None
+        self._failed = ""
+        self._told_s = 0.0
+        self._reported = 0
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take note of the next trial, whose process will come from the same server."""
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Wait for the next epoch, or for the end, and report it."""
+        if self._failed:
+            raise NoMoreTrials(self._failed)
+        process = self._process = self._process or self._start()
+        while True:
+            epochs = process.state.epochs
+            # The last epoch goes with the last result, which follows it at once.
+            if self._reported < min(len(epochs), self._spec.epochs - 1):
+                self._reported += 1
+                return epochs[self._reported - 1].model_dump(mode="json")
+            if process.ended:
+                return self._final_result(process)
+            process.wait(TELL_S)
+            self._tell(process)
+
+    def cleanup(self) -> None:
+        """Stop the trial's process, if Tune stops the trial before its end."""
+        if self._process is not None and not self._process.ended:
+            self._process.interrupt()
+            self._process.record()
+
+    def _start(self) -> TrialProcess:
+        config = self._config
+        request = TrialRequest(
+            spec=self._spec,
+            results=Path(config["results"]),
+            experiment=config["experiment"],
+            data_root=Path(config["data_root"]),
+            variables=dict(os.environ),
+        )
+        return TrialProcess(request, stall_s=config["stall_s"])
+
+    def _final_result(self, process: TrialProcess) -> dict[str, Any]:
+        try:
+            record = process.record()
+        finally:
+            self._tell(process, last=True)
+        if record.error is not None:
+            self._failed = record.error.message
+        elif host_is_leaving():
+            # Tune would give this actor the next trial; it uses none again that has raised.
+            self._failed = "the trial is complete, and its host leaves the cluster"
+        last = record.epochs[-1].model_dump(mode="json") if record.epochs else {}
+        return {
+            **last,
+            "running_time_s": record.running_time_s,
+            "status": record.status,
+            "record": record.model_dump(mode="json"),
+            "done": record.status == "completed" and not self._failed,
+        }
+
+    def _tell(self, process: TrialProcess, last: bool = False) -> None:
+        """Write on the board how far the trial is, and stop it if the board says so."""
+        now = time.monotonic()
+        if now - self._told_s < TELL_S and not last:
+            return
+        self._told_s = now
+        board: Any = ray.get_actor(self._config["board"])
+        stop: bool = ray.get(board.tell.remote(self._spec.trial_id, process.state))
+        if stop and not process.ended:
+            process.interrupt()
+
+
+class NoMoreTrials(RuntimeError):
+    """What Tune sees after the last result of a trial that failed, or whose host leaves."""

@@ -1,1 +1,0 @@
-"""Measuring: clocks, the device as it was, and where a trial ran."""

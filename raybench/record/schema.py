@@ -1,0 +1,333 @@
+"""What is known of one trial: a versioned JSON document.
+
+Every figure that could not be had is ``null``, and ``missing`` says why, by its dotted name;
+nothing is ever 0, or a guess, for want of a measurement.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from raybench.record.noted import _covered, _nulls
+from raybench.spec.fields import Execution, MemoryFormat, Precision
+from raybench.spec.trial import TrialSpec
+from raybench.system.facts import EnvironmentFacts, HardwareFacts, _Part
+
+SCHEMA_VERSION = 2
+
+Status = Literal["completed", "failed", "interrupted"]
+
+
+NOTHING_TO_TUNE = "the spec names the execution and the batch size"
+
+
+class ErrorFacts(_Part):
+    """Why a trial did not complete."""
+
+    kind: str
+    """one word: diverged, out_of_memory, killed, hung, hardware, data, interrupted, …"""
+    message: str
+    """what happened and what to do, for a person"""
+    traceback: str | None
+    """where in the code, if the trial's process could still tell"""
+
+
+class WarningFacts(_Part):
+    """Something that a reader of the figures has to know."""
+
+    kind: str
+    """one word: no_learning, unverified_hardware, contended, busy_host, throttled, …"""
+    message: str
+    """what was seen, for a person"""
+
+
+class Settings(_Part):
+    """How a training step is executed, and on how many images."""
+
+    precision: Precision
+    """fp32, tf32, bf16 or fp16"""
+    memory_format: MemoryFormat
+    """contiguous or channels_last"""
+    execution: Execution
+    """eager, compile or cudagraph"""
+    fused_optimizer: bool
+    """whether one kernel updates all weights"""
+    cudnn_benchmark: bool
+    """whether cuDNN timed its algorithms and took the fastest"""
+    batch_size: int
+    """images a step"""
+
+    @property
+    def title(self) -> str:
+        """``bf16, channels_last, eager, batch 10``."""
+        parts: list[str] = [self.precision, self.memory_format, self.execution]
+        parts += ["fused optimizer"] if self.fused_optimizer else []
+        parts += ["cudnn benchmark"] if self.cudnn_benchmark else []
+        return ", ".join([*parts, f"batch {self.batch_size}"])
+
+
+class Attempt(_Part):
+    """Settings that a tune-up tried on one batch that was on the device."""
+
+    settings: Settings
+    """what was tried"""
+    images_per_s: float | None
+    """median of a few steps; null if it could not run"""
+    first_loss: float | None
+    """of the first step from the trial's initial weights"""
+    loss_fall: float | None
+    """first loss minus that of the eighth step on the same batch"""
+    outcome: str
+    """chosen, slower, losses differ, fits, does not fit, or why it failed"""
+
+
+class TuneUp(_Part):
+    """What a spec left open, and how it was decided."""
+
+    chosen: Settings
+    """what the trial was then executed with"""
+    reason: str
+    """why, for a person"""
+    attempts: tuple[Attempt, ...]
+    """all that was tried, in order"""
+    time_s: float
+    """seconds that it took, once for all trials that differ in repeat and seed alone"""
+    hostname: str
+    """where it was done"""
+
+
+class Epoch(_Part):
+    """One epoch: training, then evaluation."""
+
+    epoch: int = Field(ge=1)
+    """number of the epoch, from 1"""
+    train_time_s: float = Field(gt=0)
+    """seconds of training, from device synchronised to device synchronised"""
+    eval_time_s: float = Field(gt=0)
+    """seconds of evaluation, likewise"""
+    train_images: int = Field(gt=0)
+    """images trained on"""
+    eval_images: int = Field(gt=0)
+    """images evaluated"""
+    train_loss: float
+    """mean over the training images, auxiliary heads included"""
+    eval_loss: float
+    """mean over the evaluation images"""
+    accuracy: float = Field(ge=0, le=1)
+    """fraction of the evaluation images classified correctly, 0 to 1"""
+
+
+class Quartiles(_Part):
+    """Lower quartile, median and upper quartile."""
+
+    p25: float
+    """lower quartile"""
+    p50: float
+    """median"""
+    p75: float
+    """upper quartile"""
+
+
+class StepTimes(_Part):
+    """Times of the timed training steps of all epochs, in milliseconds."""
+
+    p05: float
+    """5th percentile"""
+    p25: float
+    """lower quartile"""
+    p50: float
+    """median"""
+    p75: float
+    """upper quartile"""
+    p95: float
+    """95th percentile"""
+    count: int
+    """number of steps; each one stands in steps/<trial_id>.npz"""
+
+
+class Phases(_Part):
+    """Parts of a training step in milliseconds, from a short pass after the timed epochs."""
+
+    data_wait: Quartiles | None
+    """waiting for the input pipeline to hand over a batch"""
+    transfer: Quartiles | None
+    """copying the batch to the device"""
+    preprocess: Quartiles | None
+    """resizing and normalising on the device"""
+    forward: Quartiles | None
+    """the model and the loss"""
+    backward: Quartiles | None
+    """the gradients"""
+    optimizer: Quartiles | None
+    """the update of the weights"""
+
+
+class Memory(_Part):
+    """Peak memory of the trial, without the pass that looks where the time goes."""
+
+    peak_allocated_bytes: int | None
+    """of the device, in tensors, during the timed epochs"""
+    peak_reserved_bytes: int | None
+    """of the device, held by torch's allocator, during the timed epochs"""
+    peak_host_bytes: int | None
+    """of the host, by the trial's process from its start to the end of the timed epochs"""
+
+
+class Range(_Part):
+    """Mean and extremes of a sampled figure."""
+
+    mean: float
+    """mean over the samples"""
+    min: float
+    """smallest sample"""
+    max: float
+    """largest sample"""
+
+
+class DeviceTelemetry(_Part):
+    """The device as NVML saw it during the timed epochs, sampled at 10 Hz or more."""
+
+    energy_j: float | None
+    """joules of the timed epochs"""
+    energy_method: Literal["counter", "integrated_power"] | None
+    """the hardware's own energy counter, or the integral of the sampled power"""
+    power_w: Range | None
+    """power drawn"""
+    utilization: Range | None
+    """fraction of time in which a kernel was running, 0 to 1"""
+    sm_clock_mhz: Range | None
+    """clock of the multiprocessors"""
+    memory_clock_mhz: Range | None
+    """clock of the memory"""
+    temperature_c: Range | None
+    """of the GPU"""
+    throttle_reasons: tuple[str, ...] | None
+    """each reason seen at least once for which the clocks were held down"""
+    samples: int
+    """number of samples"""
+
+
+class Contention(_Part):
+    """What else ran on the host."""
+
+    co_located_trials: int | None
+    """the most trials of raybench that were seen running beside this one on its host"""
+    load_average: float | None
+    """the host's load average over the last minute, at the end of the timed epochs"""
+
+
+class DatasetFacts(_Part):
+    """The images that were used."""
+
+    name: str
+    """as in the spec"""
+    fingerprint: str
+    """hash of the images and labels that were used, after the limits"""
+    train_images: int
+    """training images, after train_limit"""
+    eval_images: int
+    """evaluation images, after eval_limit"""
+
+
+class ModelFacts(_Part):
+    """The model that was trained."""
+
+    name: str
+    """as in the spec"""
+    parameters: int
+    """trainable parameters, auxiliary heads included"""
+    flops_per_image: float | None
+    """operations of a training step (forward, backward) for one image; multiply and add are two"""
+    aux_loss_weight: float | None
+    """weight of the auxiliary heads' losses; null for a model without heads"""
+
+
+class Segment(_Part):
+    """A stretch of epochs that one process ran."""
+
+    hostname: str
+    """where"""
+    started_at: str
+    """when, UTC, ISO 8601"""
+    first_epoch: int
+    """number of its first epoch, from 1"""
+    last_epoch: int
+    """number of its last complete epoch; 0 if none was completed"""
+
+
+class TrialRecord(_Part):
+    """One trial: what was asked for, what was measured, where and with what."""
+
+    schema_version: Literal[2] = 2
+    """version of this layout"""
+    trial_id: str
+    """readable name and hash of the spec; also the name of the record's file"""
+    experiment: str
+    """name of the experiment, and of its folder"""
+    started_at: str
+    """when, UTC, ISO 8601"""
+    spec: TrialSpec
+    """what was asked for"""
+    status: Status
+    """completed, failed or interrupted"""
+    error: ErrorFacts | None = None
+    """why it did not complete"""
+    warnings: tuple[WarningFacts, ...] = ()
+    """what a reader of the figures has to know"""
+    running_time_s: float | None = None
+    """sum of all epochs' training and evaluation seconds, the "Time(s)" of Li (2022)"""
+    tune_up: TuneUp | None = None
+    """how what the spec left open (execution best, batch_size largest) was decided"""
+    setup_time_s: float | None = None
+    """seconds for data, model and device before the warm-up"""
+    warmup_time_s: float | None = None
+    """seconds of the warm-up, compilation and capture included"""
+    epochs: tuple[Epoch, ...] = ()
+    """each complete epoch"""
+    images_per_s: float | None = None
+    """end to end: training images over training seconds, of all epochs together"""
+    compute_only_images_per_s: float | None = None
+    """the same training step on one batch that is already on the device"""
+    step_ms: StepTimes | None = None
+    """times of the timed training steps"""
+    phases_ms: Phases | None = None
+    """where a training step's time goes"""
+    memory: Memory | None = None
+    """peak memory"""
+    device_telemetry: DeviceTelemetry | None = None
+    """power, clocks and temperature"""
+    mfu: float | None = None
+    """model FLOPs of the timed training over the datasheet's peak for that precision, 0 to 1"""
+    contention: Contention | None = None
+    """what else ran on the host"""
+    dataset: DatasetFacts | None = None
+    """the images"""
+    model: ModelFacts | None = None
+    """the model"""
+    hardware: HardwareFacts | None = None
+    """promised and found"""
+    environment: EnvironmentFacts | None = None
+    """host and software"""
+    segments: tuple[Segment, ...] = ()
+    """which process ran which epochs"""
+    missing: dict[str, str] = Field(default_factory=dict)
+    """why a figure is null, by its dotted name; a name covers all that is below it"""
+
+    @property
+    def executed(self) -> TrialSpec:
+        """The spec with what was left open decided; the spec itself if nothing was."""
+        if self.tune_up is None:
+            return self.spec
+        return self.spec.decided(**self.tune_up.chosen.model_dump())
+
+    def unexplained(self) -> list[str]:
+        """Return the dotted names of figures that are null without a reason in ``missing``."""
+        nulls = _nulls(self.model_dump(mode="json", exclude={"spec", "error", "missing"}))
+        return [name for name in nulls if not _covered(name, self.missing)]
+
+    def with_reason(self, reason: str) -> TrialRecord:
+        """Return the record with ``reason`` for every null that has none yet."""
+        reasons = dict.fromkeys(self.unexplained(), reason)
+        return self.model_copy(update={"missing": {**self.missing, **reasons}})

@@ -1,0 +1,1 @@
+"""Ray inside a Slurm job."""

@@ -1,0 +1,105 @@
+"""Private folders, tokens, and what is known of a running cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from raybench.errors import ClusterError
+
+LONGEST_TEMP_DIR = 38
+"""Ray puts ``/session_<date>_<pid>/sockets/plasma_store`` after it; Linux allows 107 bytes."""
+
+
+def create_private_folder(folder: Path) -> Path:
+    """Create a folder that only its owner can enter, and refuse one that somebody else made."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    facts = folder.lstat()
+    if folder.is_symlink() or facts.st_uid != os.getuid():
+        raise ClusterError(f"{folder} is not ours", cure="remove it, or choose another place")
+    folder.chmod(0o700)
+    return folder
+
+
+def create_token(folder: Path) -> Path:
+    """Write a fresh token, 0600, in a private folder, and return its path."""
+    path = folder / "token"
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(32))
+    return path
+
+
+def token_variables(token: Path) -> dict[str, str]:
+    """Return the variables that turn Ray's token authentication on, for driver, hosts and users.
+
+    The path outranks ``~/.ray/auth_token``, so that a token left there changes nothing; a
+    ``RAY_AUTH_TOKEN`` would outrank the path and is therefore emptied by those who use this.
+    """
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+
+
+def check_temp_dir(folder: Path) -> None:
+    """Refuse a temporary folder under which Ray's socket paths would be too long.
+
+    Raises:
+        ClusterError: its path is too long.
+    """
+    if len(os.fsencode(folder)) > LONGEST_TEMP_DIR:
+        raise ClusterError(
+            f"the temporary folder {folder} is too long a path for Ray's sockets",
+            allowed=f"{LONGEST_TEMP_DIR} bytes",
+            cure="set RAYBENCH_TMPDIR=/tmp in cluster/site.env",
+        )
+
+
+def state_root(environ: Mapping[str, str]) -> Path:
+    """Return the folder, on a file system that all hosts share, with a folder for each job."""
+    return Path(environ.get("RAYBENCH_STATE_ROOT") or Path.home() / ".raybench")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterState:
+    """What a running cluster leaves for those who join it or submit to it; never the token itself.
+
+    Attributes:
+        job: the Slurm job's id.
+        address: Ray's ``address:port`` on the head.
+        dashboard: ``http://127.0.0.1:port`` on the head.
+        head: the head's name in Slurm.
+        results: the results folder.
+    """
+
+    job: str
+    address: str
+    dashboard: str
+    head: str
+    results: str
+
+    def write(self, folder: Path) -> None:
+        """Write it, whole or not at all, into the job's private folder."""
+        temporary = folder / "cluster.json.new"
+        temporary.write_text(json.dumps(vars(self)) + "\n")
+        temporary.replace(folder / "cluster.json")
+
+    @classmethod
+    def read(cls, folder: Path) -> ClusterState:
+        """Read it.
+
+        Raises:
+            ClusterError: the job does not run a cluster of this user.
+        """
+        try:
+            return cls(**json.loads((folder / "cluster.json").read_text()))
+        except (OSError, ValueError, TypeError):
+            raise ClusterError(
+                f"{folder.name} runs no Ray cluster that this user can join: "
+                f"there is no {folder / 'cluster.json'}",
+                cure="see `squeue --me` for the id of a job that has started",
+            ) from None

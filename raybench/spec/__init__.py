@@ -1,0 +1,1 @@
+"""What to measure: a trial, and a grid of trials."""

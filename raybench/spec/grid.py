@@ -1,0 +1,149 @@
+"""A grid of trials: its fields, its YAML, its expansion."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from raybench.errors import SpecError
+from raybench.spec.trial import TrialSpec, _known_keys, _spec_error, trial_spec
+
+
+class GridSpec(BaseModel):
+    """The product of lists: every field of a trial may be a list."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    name: str = Field(default="grid", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """the experiment's name, and of its folder in the results"""
+    repeats: int = Field(default=1, ge=1)
+    """how many independent repeats of each trial, pass by pass over the whole plan"""
+    fields: dict[str, tuple[Any, ...]]
+    """the trial's fields, each with the values to take"""
+    exclude: tuple[dict[str, Any], ...] = ()
+    """combinations to leave out: a trial goes when all that is named agrees"""
+
+    def plan(self) -> list[TrialSpec]:
+        """Return the trials in running order.
+
+        Repeats run pass by pass, so that a slow drift of the machine falls on all alike; the
+        hardware varies fastest, so that none waits behind another's queue.
+
+        Raises:
+            SpecError: a combination cannot work, or nothing is left.
+        """
+        names = sorted(self.fields, key=lambda name: name == "hardware")
+        combinations = [
+            dict(zip(names, values, strict=True))
+            for values in itertools.product(*(self.fields[name] for name in names))
+        ]
+        wanted = [
+            combination
+            for combination in combinations
+            if not any(_agrees(combination, rule) for rule in self.exclude)
+        ]
+        trials: list[TrialSpec] = []
+        for repeat in range(self.repeats):
+            trials.extend(trial_spec({**combination, "repeat": repeat}) for combination in wanted)
+        if not trials:
+            raise SpecError("the grid holds no trial", cure="exclude less, or add values")
+        return list(dict.fromkeys(trials))
+
+
+def _agrees(combination: Mapping[str, Any], rule: Mapping[str, Any]) -> bool:
+    def folded(value: Any) -> Any:
+        return value.casefold() if isinstance(value, str) else value
+
+    return all(
+        folded(combination.get(name)) in [folded(v) for v in _as_tuple(wanted)]
+        for name, wanted in rule.items()
+    )
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+
+
+def grid_spec(content: Mapping[str, Any], where: str = "the grid") -> GridSpec:
+    """Build a GridSpec from the flat mapping that a grid's YAML holds.
+
+    Raises:
+        SpecError: a key is unknown or a value is wrong.
+    """
+    own = ("name", "repeats", "exclude")
+    fields = {name: value for name, value in content.items() if name not in own}
+    allowed = [name for name in TrialSpec.model_fields if name != "repeat"]
+    _known_keys(fields, [*own, *allowed], where)
+    for name in ("model", "dataset", "hardware"):
+        if not _as_tuple(fields.get(name, ())):
+            raise SpecError(f"{where} has no {name}", cure=f"add a line '{name}: […]'")
+    exclude = content.get("exclude", ())
+    exclude = [exclude] if isinstance(exclude, Mapping) else exclude or ()
+    for rule in exclude:
+        if not isinstance(rule, Mapping):
+            raise SpecError(f"{where}: exclude holds {rule!r}", allowed="mappings of field: value")
+        _known_keys(rule, allowed, f"exclude of {where}")
+    given = {name: content[name] for name in ("name", "repeats") if name in content}
+    tuples = {name: _as_tuple(value) for name, value in fields.items()}
+    for name, values in tuples.items():
+        if not values:
+            raise SpecError(f"{where}: {name} is an empty list", cure="give at least one value")
+    try:
+        return GridSpec(**given, fields=tuples, exclude=tuple(dict(rule) for rule in exclude))
+    except ValidationError as error:
+        raise _spec_error(error) from None
+
+
+def load_grid(path: Path, overrides: Mapping[str, Any] | None = None) -> GridSpec:
+    """Read a grid from YAML, with ``overrides`` in place of its own values.
+
+    Raises:
+        SpecError: the file is absent, broken (the message has the line), or holds a wrong value.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(f"cannot read {path}: {error.strerror}", cure="check the path") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"{path}, line {mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or str(error)
+        raise SpecError(f"{line}: not valid YAML: {problem}", cure="mend that line") from None
+    if not isinstance(content, dict):
+        raise SpecError(f"{path} holds no mapping", allowed="lines of 'field: value'")
+    given = {"name": path.stem, **content}
+    given.update(overrides or {})
+    return grid_spec(given, str(path))
+
+
+def grid_yaml(grid: GridSpec) -> str:
+    """Return the YAML of a grid, as ``load_grid`` reads it."""
+    content: dict[str, Any] = {"name": grid.name}
+    content.update({name: list(values) for name, values in grid.fields.items()})
+    content["repeats"] = grid.repeats
+    if grid.exclude:
+        content["exclude"] = [dict(rule) for rule in grid.exclude]
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """Turn ``["epochs=1", "model=[googlenet, resnet18]"]`` into a mapping; values are YAML.
+
+    Raises:
+        SpecError: an entry is not ``key=value``, or its value is not valid YAML.
+    """
+    parsed: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key.strip():
+            raise SpecError(f"cannot read the setting {setting!r}", allowed="-s key=value")
+        try:
+            parsed[key.strip().replace("-", "_")] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise SpecError(f"the value of {setting!r} is not valid YAML") from None
+    return parsed

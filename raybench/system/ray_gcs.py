@@ -1,0 +1,110 @@
+"""A Ray cluster's nodes, by Ray's private API."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from raybench.catalog.hardware import GPUS
+from raybench.errors import ClusterError
+
+
+def host_is_leaving() -> bool:
+    """Return whether the host of this Ray worker takes on no more work, because it will leave."""
+    import ray  # noqa: PLC0415
+    from ray._raylet import GcsClient  # type: ignore[attr-defined] # noqa: PLC0415
+
+    here = ray.get_runtime_context()
+    return here.get_node_id() in GcsClient(address=here.gcs_address).get_draining_nodes()
+
+
+JOB_LABEL, HOST_LABEL, GPU_LABEL = "raybench.job", "raybench.host", "raybench.gpu"
+"""Labels of a Ray node: the Slurm job that started it, the Slurm host it runs on, its GPU type."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayNode:
+    """A node that is alive in a Ray cluster.
+
+    Attributes:
+        node_id: Ray's hexadecimal name of it.
+        labels: its labels.
+        resources: what it offers in all.
+    """
+
+    node_id: str
+    labels: Mapping[str, str]
+    resources: Mapping[str, float]
+
+
+def ray_nodes(address: str, timeout_s: float = 5) -> list[RayNode]:
+    """Return the nodes that are alive, or [] while nothing answers at ``address``.
+
+    This asks the head without becoming a driver, as Ray's own ``symmetric-run`` does: a driver
+    would start worker processes, on hosts that are still busy with starting Ray.
+
+    Raises:
+        ClusterError: the cluster refuses our token.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=timeout_s).close()
+    except OSError:
+        return []
+    from ray._raylet import GcsClient  # type: ignore[attr-defined] # noqa: PLC0415 - takes a second
+    from ray.core.generated.gcs_pb2 import GcsNodeInfo  # type: ignore[attr-defined] # noqa: PLC0415
+    from ray.exceptions import AuthenticationError, RpcError  # noqa: PLC0415
+
+    try:
+        found = GcsClient(address=address).get_all_node_info(timeout=timeout_s)
+    except RpcError:
+        return []
+    except AuthenticationError:
+        raise ClusterError(
+            f"the Ray cluster at {address} does not let us in: the token is missing or another's",
+            cure="set RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH as the log of its job shows",
+        ) from None
+    return [
+        RayNode(
+            node_id=node_id.hex(),
+            labels=dict(node.labels),
+            resources=dict(node.resources_total),
+        )
+        for node_id, node in found.items()
+        if node.state == GcsNodeInfo.GcsNodeState.ALIVE
+    ]
+
+
+def drain(address: str, node: RayNode, limit_s: float) -> None:
+    """Let a node take on nothing more; it leaves the cluster when it is idle.
+
+    Raises:
+        ClusterError: the head refuses.
+    """
+    from ray._raylet import GcsClient  # type: ignore[attr-defined] # noqa: PLC0415 - takes a second
+    from ray.core.generated.autoscaler_pb2 import DrainNodeReason  # type: ignore[attr-defined] # noqa: PLC0415
+
+    accepted, refusal = GcsClient(address=address).drain_node(
+        node.node_id,
+        DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION"),
+        "the Slurm job of this host ends",
+        int((time.time() + limit_s) * 1000),
+    )
+    if not accepted:
+        raise ClusterError(f"the head does not let {node.labels.get(HOST_LABEL)} go: {refusal}")
+
+
+def joined_hosts(nodes: Iterable[RayNode], job: str) -> set[str]:
+    """Return the hosts of a Slurm job that are in the cluster."""
+    return {node.labels[HOST_LABEL] for node in nodes if node.labels.get(JOB_LABEL) == job}
+
+
+def gpus_by_label(nodes: Iterable[RayNode]) -> dict[str, int]:
+    """Return how many GPUs of each type the cluster has."""
+    counts: dict[str, int] = {}
+    for node in nodes:
+        for label in node.resources.keys() & GPUS.keys():
+            counts[label] = counts.get(label, 0) + int(node.resources[label])
+    return counts

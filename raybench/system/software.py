@@ -1,0 +1,255 @@
+"""Where a trial runs, and with which software and switches."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import platform
+import re
+import socket
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pynvml
+from pydantic import JsonValue
+
+import raybench
+from raybench.system.cpus import allowed_cpus, cpu_model
+from raybench.system.facts import EnvironmentFacts
+from raybench.system.gpus import nvml_session
+
+VARIABLES = re.compile(
+    r"(OMP|GOMP|KMP|MKL|OPENBLAS|ONEDNN|DNNL|CUDA|CUDNN|CUBLAS|NVIDIA|NCCL|TORCH|TORCHINDUCTOR"
+    r"|TRITON|PYTORCH|RAYBENCH|MALLOC)_\w+|LD_PRELOAD|PYTHON(HASHSEED|MALLOC|DEVMODE)"
+)
+"""Names of environment variables that change speed or results."""
+
+SECRET = re.compile(r"TOKEN|KEY|PASSW|SECRET|CREDENTIAL|AUTH", re.IGNORECASE)
+"""Names that are never recorded, whatever they begin with."""
+
+DISTORTING = {
+    "CUDA_LAUNCH_BLOCKING": "each kernel waits for the end of the one before",
+    "NVIDIA_TF32_OVERRIDE": "overrules the precision that the spec asks for",
+    "PYTORCH_NO_CUDA_MEMORY_CACHING": "each tensor is allocated from the driver anew",
+    "PYTHONDEVMODE": "Python checks itself as it runs",
+}
+"""Variables under which a trial does not measure what its spec says, and why."""
+
+SLURM_VARIABLES = (
+    "JOB_ID",
+    "ARRAY_JOB_ID",
+    "ARRAY_TASK_ID",
+    "HET_JOB_ID",
+    "STEP_ID",
+    "CLUSTER_NAME",
+    "JOB_PARTITION",
+    "JOB_NUM_NODES",
+    "JOB_NODELIST",
+    "NODEID",
+    "CPUS_ON_NODE",
+    "CPUS_PER_TASK",
+    "MEM_PER_NODE",
+    "MEM_PER_CPU",
+    "JOB_GRES",
+    "STEP_GRES",
+    "JOB_GPUS",
+    "STEP_GPUS",
+    "GPUS",
+    "GPUS_ON_NODE",
+    "GPUS_PER_NODE",
+    "GPUS_PER_TASK",
+)
+"""What Slurm tells a job of itself, each with ``SLURM_`` before it; GRES types stand in GPUS_…."""
+
+
+def describe_environment(
+    environ: Mapping[str, str] = os.environ,
+) -> tuple[EnvironmentFacts, dict[str, str]]:
+    """Return host, software and torch's switches as they are now, and why a figure is null."""
+    import torch  # noqa: PLC0415 - measure is imported where torch is not wanted
+
+    host, missing = _host()
+    slurm = {
+        name.lower(): environ[f"SLURM_{name}"]
+        for name in SLURM_VARIABLES
+        if f"SLURM_{name}" in environ
+    }
+    if not slurm:
+        missing = {**missing, "environment.slurm": "not under Slurm"}
+    facts = EnvironmentFacts(
+        **host,
+        allowed_cpus=allowed_cpus(),
+        threads=torch.get_num_threads(),
+        affinity=tuple(sorted(os.sched_getaffinity(0))),
+        slurm=slurm or None,
+        flags=torch_flags(),
+        variables=speed_variables(environ),
+    )
+    return facts, dict(missing)
+
+
+def speed_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the environment variables that change speed or results, and no secret."""
+    return {
+        name: value
+        for name, value in sorted(environ.items())
+        if VARIABLES.fullmatch(name) and not SECRET.search(name)
+    }
+
+
+def distorting_variables(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return a sentence for each variable that is set and keeps a trial from measuring truly."""
+    given = {name: environ.get(name, "") for name in DISTORTING}
+    # TF32 is overruled by 0 as by 1; the others are off at 0.
+    return [
+        f"{name}={value} is set: {DISTORTING[name]}"
+        for name, value in given.items()
+        if value and (value != "0" or name == "NVIDIA_TF32_OVERRIDE")
+    ]
+
+
+def torch_flags() -> dict[str, JsonValue]:
+    """Return torch's switches that change speed or results, as they are now.
+
+    They carry the same names whatever torch's version, and say the state that is in force.
+    """
+    import torch  # noqa: PLC0415
+
+    cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
+    return {
+        "matmul_allow_tf32": cuda.matmul.allow_tf32,
+        "cudnn_allow_tf32": _convolutions_allow_tf32(torch),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "fp16_reduced_precision_reduction": bool(
+            cuda.matmul.allow_fp16_reduced_precision_reduction
+        ),
+        "bf16_reduced_precision_reduction": bool(
+            cuda.matmul.allow_bf16_reduced_precision_reduction
+        ),
+        "cudnn_enabled": cudnn.enabled,
+        "cudnn_benchmark": cudnn.benchmark,
+        "cudnn_deterministic": cudnn.deterministic,
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "onednn_enabled": _onednn_enabled(torch),
+        "default_dtype": str(torch.get_default_dtype()).removeprefix("torch."),
+        "autocast_cache": torch.is_autocast_cache_enabled(),
+        "num_interop_threads": torch.get_num_interop_threads(),
+        "grad_mode": torch.is_grad_enabled(),
+    }
+
+
+def _convolutions_allow_tf32(torch: Any) -> bool:
+    """Whether cuDNN's convolutions may use TF32.
+
+    From torch 2.9 on, each operator has a switch of its own, and the older one for all of them
+    cannot be read once they differ.
+    """
+    convolution = getattr(torch.backends.cudnn, "conv", None)
+    if convolution is None:
+        return bool(torch.backends.cudnn.allow_tf32)
+    return bool(convolution.fp32_precision == "tf32")
+
+
+def _onednn_enabled(torch: Any) -> bool:
+    onednn = torch.backends.mkldnn
+    return bool(onednn.is_available() and getattr(onednn, "enabled", True))
+
+
+@functools.lru_cache(maxsize=1)
+def _host() -> tuple[dict[str, Any], dict[str, str]]:
+    """Return what stays the same for the life of the process, and why a figure is null."""
+    import torch  # noqa: PLC0415
+
+    cudnn: Any = torch.backends.cudnn
+    commit, no_commit = checkout_commit(Path(raybench.__file__).parent.parent)
+    host: dict[str, Any] = {
+        "hostname": socket.gethostname(),
+        "torch": str(torch.__version__),
+        "torch_commit": torch.version.git_version,
+        "torchvision": _version("torchvision"),
+        "cuda": torch.version.cuda,
+        "cudnn": cudnn_version(cudnn.version()) if cudnn.is_available() else None,
+        "driver": driver_version(),
+        "ray": _version("ray"),
+        "python": platform.python_version(),
+        "raybench": raybench.__version__,
+        "commit": commit,
+        "os": f"{platform.system()} {platform.release()}",
+        "cpu": cpu_model(),
+        "cpu_count": os.cpu_count(),
+        "host_memory_bytes": psutil.virtual_memory().total,
+    }
+    reasons = {
+        "torch_commit": "torch does not say",
+        "cuda": "torch was built without CUDA",
+        "cudnn": "torch was built without cuDNN",
+        "driver": "no NVIDIA driver on this host",
+        "ray": "Ray is not installed here",
+        "commit": no_commit,
+        "cpu": "the kernel does not name the processor",
+    }
+    return host, {f"environment.{name}": why for name, why in reasons.items() if host[name] is None}
+
+
+def _version(package: str) -> str | None:
+    """Return an installed package's version without importing it."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def cudnn_version(number: int) -> str:
+    """Return cuDNN's version as people write it: 8500 is 8.5.0, 92600 is 9.26.0."""
+    major_unit = 1000 if number < 10_000 else 10_000
+    major, rest = divmod(number, major_unit)
+    return f"{major}.{rest // 100}.{rest % 100}"
+
+
+def driver_version(nvml: Any = pynvml) -> str | None:
+    """Return the version of NVIDIA's driver, or None where there is none."""
+    with nvml_session(nvml) as available:
+        return str(nvml.nvmlSystemGetDriverVersion()) if available else None
+
+
+def checkout_commit(root: Path) -> tuple[str | None, str]:
+    """Return the commit of a checkout, with + where it has changes, or None and why.
+
+    Only a checkout whose top is ``root`` counts: a package that is installed inside somebody's
+    own repository is not of that repository's commit.
+    """
+    if not (root / ".git").exists():
+        return None, "installed without a git checkout"
+    try:
+        head = _git(root, "rev-parse", "--short=12", "HEAD").strip()
+        changed = bool(_git(root, "status", "--porcelain", "--", "raybench").strip())
+    except (OSError, subprocess.SubprocessError) as error:
+        return None, f"git could not tell: {error}"
+    return head + "+" * changed, ""
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(root), "--no-optional-locks", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=5,
+        check=True,
+    )
+    return done.stdout
+
+
+def peak_host_bytes() -> int:
+    """Return the most memory that this process has held in RAM since its start, in bytes.
+
+    The kernel's VmHWM: setup is part of it, as it is of what Slurm's --mem has to allow; processes
+    of their own, such as the dataloader's workers, are not.
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("Linux has VmHWM for every process")

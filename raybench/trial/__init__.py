@@ -1,0 +1,1 @@
+"""One timed trial, plain PyTorch."""

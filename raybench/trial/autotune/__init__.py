@@ -1,0 +1,1 @@
+"""What a spec leaves open, decided by trying."""

@@ -1,0 +1,1 @@
+"""Clean processes of their own."""

@@ -1,0 +1,132 @@
+import functools
+import json
+import socket
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import small_datasets as small
+from typer.testing import CliRunner
+
+from raybench.cli.main import application
+
+
+def data(*arguments):
+    """Run ``raybench data`` and return its exit code, stdout and stderr."""
+    result = CliRunner().invoke(application, ["data", *map(str, arguments)])
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch):
+    """A small KMNIST, published on a server of this machine; returns the server's folder."""
+    from torchvision.datasets import KMNIST
+
+    small.publish(monkeypatch)
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    folder = small.write(small.packed(), tmp_path / "mirror")
+    handler = functools.partial(Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        monkeypatch.setattr(KMNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+        files = small.dataset_files.FILES["kmnist"]
+        resources = [(f"{file.path.rsplit('/', 1)[-1]}.gz", file.gz_md5) for file in files]
+        monkeypatch.setattr(KMNIST, "resources", resources)
+        yield folder
+        server.shutdown()
+        thread.join()
+
+
+def test_fetch_downloads_checks_and_leaves_only_the_dataset(mirror, tmp_path):
+    root = tmp_path / "root"
+    code, out, err = data("fetch", "KMNIST", "--data", root)
+    assert (code, out.splitlines()[0]) == (0, f"kmnist: downloading to {root}"), err
+    left = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+    assert left == sorted(f"KMNIST/raw/{name}" for name in small.packed())
+    code, out, _ = data("fetch", "kmnist", "--data", root)
+    assert (code, out) == (0, f"kmnist: already in {root}, and intact\n")
+    assert data("verify", "kmnist", "--data", root)[0] == 0
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_a_download_that_fails_says_what_to_do_and_leaves_nothing(
+    reachable, mirror, tmp_path, monkeypatch
+):
+    if reachable:
+        (mirror / "t10k-labels-idx1-ubyte.gz").write_bytes(b"not what was published")
+    else:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            port = unused.getsockname()[1]
+        monkeypatch.setattr("torchvision.datasets.KMNIST.mirrors", [f"http://127.0.0.1:{port}/"])
+    code, _, err = data("fetch", "kmnist", "--data", tmp_path / "root")
+    assert code == 2
+    assert "raybench: cannot download KMNIST: " in err
+    assert "login node" in err
+    assert "`raybench data stage kmnist --from FOLDER`" in err
+    assert list((tmp_path / "root").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written(mirror, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    code, _, err = data("fetch", "kmnist", "--data", tmp_path / "file")
+    assert code == 2
+    assert f"raybench: cannot write to {tmp_path / 'file'}" in err
+    code, _, err = data("stage", "kmnist", "--from", mirror, "--data", tmp_path / "file")
+    assert code == 2
+    assert f"raybench: cannot write to {tmp_path / 'file'}" in err
+
+
+def test_stage_then_verify(tmp_path, monkeypatch):
+    small.publish(monkeypatch)
+    root = tmp_path / "root"
+    small.write(small.contents(), tmp_path / "mine")
+    code, out, _ = data("stage", "kmnist", "--from", tmp_path / "mine", "--data", root)
+    assert (code, len(out.splitlines())) == (0, 4)
+    code, out, _ = data("verify", "kmnist", "--data", root)
+    assert code == 0
+    assert out.count("ok       kmnist") == 4
+    assert "structure only: no checksum is published" in out
+
+
+def test_verify_exits_with_1_and_says_which_file_is_wrong(tmp_path, monkeypatch):
+    small.publish(monkeypatch)
+    folder = small.write(small.packed(), tmp_path / "KMNIST/raw")
+    (folder / "train-images-idx3-ubyte.gz").write_bytes(b"cut short")
+    (folder / "t10k-labels-idx1-ubyte.gz").unlink()
+    code, out, _ = data("verify", "kmnist", "--data", tmp_path)
+    assert code == 1
+    assert "`raybench data fetch kmnist`" in out
+    code, out, _ = data("verify", "kmnist", "--data", tmp_path, "--json")
+    assert code == 1
+    states = {row["path"].rsplit("/", 1)[-1]: row["state"] for row in json.loads(out)}
+    assert states == {
+        "train-images-idx3-ubyte.gz": "damaged",
+        "train-labels-idx1-ubyte.gz": "ok",
+        "t10k-images-idx3-ubyte.gz": "ok",
+        "t10k-labels-idx1-ubyte": "absent",
+    }
+
+
+def test_verify_without_names_looks_at_all(tmp_path):
+    code, out, _ = data("verify", "--data", tmp_path, "--json")
+    assert code == 1
+    found = {row["dataset"] for row in json.loads(out)}
+    assert found == {"cifar10", "mnist", "kmnist", "fashionmnist"}
+
+
+def test_datasets_without_files_need_nothing(tmp_path):
+    code, out, _ = data("fetch", "digits", "synthetic", "--data", tmp_path)
+    assert code == 0
+    assert out.splitlines()[0] == "digits: nothing to do, digits comes with scikit-learn"
+
+
+def test_an_unknown_dataset(tmp_path):
+    code, _, err = data("verify", "nmist", "--data", tmp_path)
+    assert code == 2
+    assert "did you mean 'mnist'?" in err

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from raybench.launch.local import run_in_process
+from raybench.record.schema import TrialRecord
+from raybench.record.store import Experiment
+from raybench.spec.trial import trial_spec
+from raybench.trial.process.trial_process import TrialProcess, TrialRequest
+
+pytestmark = pytest.mark.usefixtures("records_follow_the_schema")
+
+SMALL: dict[str, Any] = {
+    "model": "small_models:small", "dataset": "digits", "hardware": "cpu:1", "epochs": 2,
+    "batch_size": 32, "image_size": 16, "train_limit": 100, "eval_limit": 50, "warmup_steps": 1,
+}  # fmt: skip
+LIMIT_S = 120
+
+
+def request(tmp_path: Path, **fields: Any) -> TrialRequest:
+    spec = trial_spec({**SMALL, **fields})
+    return TrialRequest(spec=spec, results=tmp_path, experiment="unit", data_root=tmp_path)
+
+
+def finish(process: TrialProcess) -> TrialRecord:
+    wait_until(process, lambda: process.ended)
+    return process.record()
+
+
+def wait_until(process: TrialProcess, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < deadline, process.state
+        process.wait(0.1)
+
+
+def test_a_trial_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
+    asked = request(tmp_path)
+    states = list(run_in_process(asked))
+    record = Experiment(tmp_path, "unit").read(asked.spec.trial_id)
+    assert record is not None
+    assert record.status == states[-1].phase == "completed"
+    assert [epoch.epoch for epoch in states[-1].epochs] == [1, 2]
+    assert states[-1].images == 300
+
+
+def test_variables_are_set_before_the_trial_starts(tmp_path: Path) -> None:
+    asked = request(tmp_path)
+    asked = TrialRequest(**{**vars(asked), "variables": {"OMP_PROC_BIND": "false"}})
+    record = finish(TrialProcess(asked))
+    assert record.environment is not None
+    assert record.environment.variables["OMP_PROC_BIND"] == "false"
+    assert "OMP_PROC_BIND" not in os.environ
+
+
+def test_a_killed_process_is_a_failed_record(tmp_path: Path) -> None:
+    record = finish(TrialProcess(request(tmp_path, model="small_models:killed")))
+    assert record.status == "failed"
+    assert record.error is not None
+    assert record.error.kind == "killed"
+    assert "SIGKILL while in warm-up" in record.error.message
+    assert "--mem" in record.error.message
+    assert record.unexplained() == []
+    assert Experiment(tmp_path, "unit").read(record.trial_id) == record
+
+
+def test_a_hang_is_a_failed_record(tmp_path: Path) -> None:
+    process = TrialProcess(request(tmp_path, model="small_models:hangs"), stall_s=1)
+    record = finish(process)
+    assert record.error is not None
+    assert record.error.kind == "hung"
+
+
+def test_an_interrupted_trial_records_how_far_it_came(tmp_path: Path) -> None:
+    process = TrialProcess(
+        request(tmp_path, model="small_models:endless", train_limit=1400, batch_size=1)
+    )
+    wait_until(process, lambda: len(process.state.epochs) == 1)
+    process.interrupt()
+    record = process.record()
+    assert record.status == "interrupted"
+    assert len(record.epochs) == 1
+
+
+def test_signals_after_the_first_do_not_disturb_the_record(tmp_path: Path) -> None:
+    process = TrialProcess(
+        request(tmp_path, model="small_models:endless", train_limit=1400, batch_size=1)
+    )
+    wait_until(process, lambda: len(process.state.epochs) == 1)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        os.kill(process.pid, number)
+    assert finish(process).status == "interrupted"
+
+
+def test_no_trial_outlives_the_process_that_asked_for_it(tmp_path: Path) -> None:
+    script = tmp_path / "asker.py"
+    script.write_text(
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from raybench.spec.trial import trial_spec\n"
+        "from raybench.trial.process import forkserver as processes\n"
+        "from raybench.trial.process.trial_process import TrialProcess, TrialRequest\n"
+        "processes._PRELOADED.clear()  # a trial that ends before it trains needs no torch\n"
+        f"spec = trial_spec({ {**SMALL, 'model': 'small_models:hangs'}!r})\n"
+        f"root = Path({str(tmp_path)!r})\n"
+        "process = TrialProcess(TrialRequest(\n"
+        "    spec=spec, results=root, experiment='unit', data_root=root))\n"
+        "print(process.pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    asker = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    assert asker.stdout is not None
+    trial = psutil.Process(int(asker.stdout.readline()))
+    asker.send_signal(signal.SIGKILL)
+    asker.wait()
+    asker.stdout.close()
+    trial.wait(timeout=LIMIT_S)
+    assert not trial.is_running()
