@@ -77,7 +77,7 @@ NO_DATASHEET = Datasheet(source="raybench/catalog/hardware.csv describes no devi
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gpu:
+class GpuType:
     """One GPU type.
 
     Attributes:
@@ -98,8 +98,8 @@ class Gpu:
         return next(found, NO_DATASHEET)
 
 
-def _read_table() -> dict[str, Gpu]:
-    gpus: dict[str, Gpu] = {}
+def _read_table() -> dict[str, GpuType]:
+    gpus: dict[str, GpuType] = {}
     with TABLE.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             figures = {
@@ -113,7 +113,7 @@ def _read_table() -> dict[str, Gpu]:
             )
             major, minor = row["capability"].split(".")
             others = gpus[row["label"]].datasheets if row["label"] in gpus else ()
-            gpus[row["label"]] = Gpu(
+            gpus[row["label"]] = GpuType(
                 label=row["label"],
                 compute_capability=(int(major), int(minor)),
                 datasheets=(*others, sheet),
@@ -125,7 +125,59 @@ def _figure(cell: str) -> float | None:
     return float(cell) if cell else None
 
 
-GPUS: dict[str, Gpu] = _read_table()
+GPUS: dict[str, GpuType] = _read_table()
+
+
+@dataclass(frozen=True, order=True)
+class Hardware:
+    """What a trial ran on, as tables tell it apart.
+
+    Attributes:
+        label: ``P100`` or ``cpu:2``, or whatever a published result calls its hardware.
+        gpus: how many of them worked on one trial.
+        device: the device's own name, only where one label covers several kinds of device.
+    """
+
+    label: str
+    gpus: int = 1
+    device: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Hardware:
+        """Read what ``str()`` writes; a label that the catalog holds may be in any case.
+
+        >>> Hardware.parse("p100")
+        Hardware(label='P100', gpus=1, device='')
+        >>> Hardware.parse("4 × P100 (Tesla P100-SXM2-16GB)").device
+        'Tesla P100-SXM2-16GB'
+        """
+        match = _HARDWARE.fullmatch(text)
+        assert match is not None, "every part of the expression is optional, or takes any text"
+        label = match["label"]
+        return cls(
+            label=_spelling(label) or label,
+            gpus=int(match["gpus"] or 1),
+            device=match["device"] or "",
+        )
+
+    def __str__(self) -> str:
+        count = f"{self.gpus} × " if self.gpus > 1 else ""
+        return f"{count}{self.label}" + (f" ({self.device})" if self.device else "")
+
+    @property
+    def cpu_threads(self) -> int | None:
+        """N for ``cpu:N``, None for anything else."""
+        return cpu_threads(self.label)
+
+    @property
+    def gpu(self) -> GpuType | None:
+        """What the catalog says of the GPU; None for a CPU, or a label that it does not hold."""
+        return GPUS.get(self.label)
+
+
+_HARDWARE = re.compile(
+    r"(?:(?P<gpus>[2-9]|[1-9][0-9]{1,3}) × )?(?P<label>.*?)(?: \((?P<device>.+)\))?", re.DOTALL
+)
 
 
 def cpu_threads(label: str) -> int | None:
@@ -140,17 +192,22 @@ def canonical_label(name: str) -> str:
     Raises:
         SpecError: no such hardware is known.
     """
-    folded = name.casefold()
-    if cpu_threads(folded):
-        return folded
-    for label in GPUS:
-        if label.casefold() == folded:
-            return label
+    label = _spelling(name)
+    if label is not None:
+        return label
     raise SpecError(
         f"unknown hardware {name!r}. {nearest(name, [*GPUS, 'cpu:1', 'cpu:2'])}".rstrip(),
         allowed=f"cpu:N (N threads), {', '.join(sorted(GPUS))}",
         cure="add a row to raybench/catalog/hardware.csv for another GPU type",
     )
+
+
+def _spelling(name: str) -> str | None:
+    """Return the label that ``name`` is, but for its case, or None."""
+    folded = name.casefold()
+    if cpu_threads(folded):
+        return folded
+    return next((label for label in GPUS if label.casefold() == folded), None)
 
 
 def label_of(device_name: str) -> str | None:

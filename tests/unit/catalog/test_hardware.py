@@ -6,8 +6,17 @@ import csv
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from raybench.catalog.hardware import GPUS, TABLE, canonical_label, cpu_threads, label_of
+from raybench.catalog.hardware import (
+    GPUS,
+    TABLE,
+    Hardware,
+    canonical_label,
+    cpu_threads,
+    label_of,
+)
 from raybench.errors import SpecError
 
 
@@ -218,3 +227,33 @@ def test_an_unknown_label_is_refused_with_the_known_ones(name: str) -> None:
     assert repr(name) in str(error.value)
     assert "K80" in str(error.value)
     assert "hardware.csv" in str(error.value)
+
+
+@given(
+    label=st.sampled_from([*GPUS, "cpu:1", "cpu:64", "RTX 3090", "Colab's"]),
+    gpus=st.integers(1, 16),
+    device=st.sampled_from(["", "Tesla P100-PCIE-16GB", "Xeon(R) E5 (Haswell)", "a | b"]),
+)
+def test_a_hardware_is_read_back_from_its_text(label: str, gpus: int, device: str) -> None:
+    hardware = Hardware(label, gpus, device)
+    assert Hardware.parse(str(hardware)) == hardware
+
+
+@given(st.text())
+def test_any_text_is_some_hardware(text: str) -> None:
+    assert Hardware.parse(str(Hardware.parse(text))) == Hardware.parse(text)
+
+
+def test_a_hardware_is_shown_with_what_tells_it_apart() -> None:
+    assert str(Hardware("P100")) == "P100"
+    assert str(Hardware("P100", device="Tesla P100-PCIE-16GB")) == "P100 (Tesla P100-PCIE-16GB)"
+    assert str(Hardware("P100", gpus=4)) == "4 × P100"
+    assert Hardware.parse("p100 (Tesla P100-PCIE-16GB)").label == "P100"
+    assert sorted([Hardware("P100", 2), Hardware("K80"), Hardware("P100")])[1] == Hardware("P100")
+
+
+def test_a_hardware_knows_its_gpu_or_its_threads() -> None:
+    assert Hardware.parse("CPU:4").cpu_threads == 4
+    assert Hardware("cpu:4").gpu is None
+    assert Hardware("P100", device="Tesla P100-PCIE-16GB").gpu is GPUS["P100"]
+    assert (Hardware("P100").cpu_threads, Hardware("a reference's").gpu) == (None, None)
