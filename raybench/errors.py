@@ -21,30 +21,32 @@ class RaybenchError(Exception):
     """An error that the user can act on.
 
     Args:
-        what: what is wrong, and where.
+        message: what is wrong, and where.
         allowed: what would be right, if that can be listed.
-        cure: what to do next, a command where there is one.
+        hint: what to do next, a command where there is one.
     """
 
     exit_code = 2
     kind = "error"
 
-    def __init__(self, what: str, *, allowed: str | None = None, cure: str | None = None) -> None:
-        super().__init__(what)
-        self.what = what
+    def __init__(
+        self, message: str, *, allowed: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
         self.allowed = allowed
-        self.cure = cure
+        self.hint = hint
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Let an error travel from one process to another."""
         return _travelled, (type(self), self.__dict__)
 
     def __str__(self) -> str:
-        lines = [self.what]
+        lines = [self.message]
         if self.allowed:
             lines.append(f"allowed: {self.allowed}")
-        if self.cure:
-            lines.append(f"to do:   {self.cure}")
+        if self.hint:
+            lines.append(f"hint:    {self.hint}")
         return "\n".join(lines)
 
 
@@ -87,8 +89,8 @@ class TrialFailed(RaybenchError):
 
     exit_code = 1
 
-    def __init__(self, kind: str, what: str, *, cure: str | None = None) -> None:
-        super().__init__(what, cure=cure)
+    def __init__(self, kind: str, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
         self.kind = kind
 
 
@@ -99,7 +101,7 @@ class ClusterError(RaybenchError):
 
 
 def _travelled(kind: type[RaybenchError], content: dict[str, Any]) -> RaybenchError:
-    error = kind.__new__(kind, content["what"])
+    error = kind.__new__(kind, content["message"])
     error.__dict__.update(content)
     return error
 

@@ -231,5 +231,5 @@ def _nothing_compared(changes: Sequence[Change]) -> ResultsError:
     more = f"\n… and {len(changes) - 8} more" if len(changes) > 8 else ""
     return ResultsError(
         f"nothing was measured on both sides{shown}{more}",
-        cure="compare results of the same grid",
+        hint="compare results of the same grid",
     )

@@ -57,7 +57,7 @@ def load(folders: Sequence[Path]) -> Loaded:
             try:
                 planned = experiment.planned(without=ids)
             except RecordError as error:
-                problems.append(printable(error.what))
+                problems.append(printable(error.message))
                 continue
             manifest = str(experiment.folder / "manifest.json")
             rows.extend(missing_row(spec, experiment.name, manifest) for spec in planned.values())
@@ -110,7 +110,7 @@ def save(frame: pd.DataFrame, path: Path) -> None:
     except ImportError:
         raise ResultsError(
             f"cannot write {printable(str(path))}: Parquet needs pyarrow",
-            cure="pip install pyarrow, or save as .csv or .json",
+            hint="pip install pyarrow, or save as .csv or .json",
         ) from None
 
 
@@ -157,7 +157,7 @@ def _nothing(folders: Sequence[Path], problems: Sequence[str]) -> ResultsError:
     return ResultsError(
         f"no records in {named}{shown}{more}",
         allowed="an experiment's folder, a folder of experiments, or record files",
-        cure="run `raybench demo` or `raybench grid` to make some",
+        hint="run `raybench demo` or `raybench grid` to make some",
     )
 
 

@@ -31,26 +31,26 @@ def unsteady(group: Configuration) -> list[str]:
     said: dict[str, list[str]] = {}
     for key in group.keys:
         rows = group.completed.get(key, [])
-        cure = ALONE if any(alone[i] == "node" for i in rows) else "measure with isolation=node"
+        hint = ALONE if any(alone[i] == "node" for i in rows) else "measure with isolation=node"
         checks = (
-            _spread([times[i] for i in rows], cure),
+            _spread([times[i] for i in rows], hint),
             _drift([epochs[i] for i in rows if epochs[i]]),
             _two_kinds([steps[i] for i in rows]),
             _throttling([throttled[i] for i in rows if throttled[i]], len(rows)),
-            _company([beside[i] for i in rows if isinstance(beside[i], int)], cure),
+            _company([beside[i] for i in rows if isinstance(beside[i], int)], hint),
         )
         for check in filter(None, checks):
             said.setdefault(check, []).append(group.title(key))
     return [f"unsteady: {named(titles)}: {check}" for check, titles in said.items()]
 
 
-def _spread(times: Sequence[float], cure: str) -> str | None:
+def _spread(times: Sequence[float], hint: str) -> str | None:
     if len(times) < 3:
         return None
     spread = exact.stdev(times) / exact.fmean(times)
     if spread <= MOST_SPREAD:
         return None
-    return f"repeats spread by {spread:.0%} (standard deviation over mean). Add repeats, and {cure}"
+    return f"repeats spread by {spread:.0%} (standard deviation over mean). Add repeats, and {hint}"
 
 
 def _drift(epochs: Sequence[Sequence[float]]) -> str | None:
@@ -98,9 +98,9 @@ def _throttling(reasons: Sequence[str], trials: int) -> str | None:
     )
 
 
-def _company(beside: Sequence[int], cure: str) -> str | None:
+def _company(beside: Sequence[int], hint: str) -> str | None:
     if not any(beside):
         return None
     return (
-        f"other trials ran on the host, up to {max(beside)} at once. To see what they cost, {cure}"
+        f"other trials ran on the host, up to {max(beside)} at once. To see what they cost, {hint}"
     )

@@ -348,7 +348,7 @@ def _cost(
     quantity: Quantity, frame: pd.DataFrame, options: Options
 ) -> tuple[Quantity, Sequence[float]]:
     if not options.prices:
-        raise SpecError("the cost table needs prices", cure="add --price P100=1.46/h")
+        raise SpecError("the cost table needs prices", hint="add --price P100=1.46/h")
     rows = zip(frame["hardware"], frame["running_time_s"], strict=True)
     costs = [
         options.prices.get(hardware.partition(" ")[0], math.nan) * time / 3600
@@ -364,7 +364,7 @@ def _time_to_accuracy(
 ) -> tuple[Quantity, Sequence[float]]:
     target = options.target_accuracy
     if target is None:
-        raise SpecError("time-to-accuracy needs a target", cure="add --target-accuracy 0.9")
+        raise SpecError("time-to-accuracy needs a target", hint="add --target-accuracy 0.9")
     values = []
     epochs = zip(frame["epoch_times_s"], frame["epoch_accuracies"], strict=True)
     for times, accuracies in epochs:

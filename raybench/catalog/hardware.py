@@ -198,7 +198,7 @@ def canonical_label(name: str) -> str:
     raise SpecError(
         f"unknown hardware {name!r}. {nearest(name, [*GPUS, 'cpu:1', 'cpu:2'])}".rstrip(),
         allowed=f"cpu:N (N threads), {', '.join(sorted(GPUS))}",
-        cure="add a row to raybench/catalog/hardware.csv for another GPU type",
+        hint="add a row to raybench/catalog/hardware.csv for another GPU type",
     )
 
 

@@ -74,7 +74,7 @@ def analyze(
     check_format(tablefmt)
     if not results and reference is None:
         raise ResultsError(
-            "nothing to analyze", cure="name a results folder, or --reference li2022"
+            "nothing to analyze", hint="name a results folder, or --reference li2022"
         )
     published = _reference(reference)
     names = list(table or DEFAULT_TABLES)

@@ -89,7 +89,7 @@ def verify(
             typer.echo(f"{finding.state:8} {finding.dataset:13} {finding.path}: {finding.detail}")
         if damaged:
             to_mend = " ".join(dict.fromkeys(finding.dataset for finding in damaged))
-            typer.echo(f"\nto do:   `raybench data fetch {to_mend}` on a login node, or")
+            typer.echo(f"\nhint:    `raybench data fetch {to_mend}` on a login node, or")
             typer.echo(f"         `raybench data stage {to_mend} --from FOLDER`")
     if damaged:
         raise typer.Exit(1)

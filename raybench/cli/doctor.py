@@ -33,7 +33,7 @@ class Check:
     name: str
     status: Literal["ok", "warn", "FAIL"]
     found: str
-    cure: str | None = None
+    hint: str | None = None
 
 
 def doctor(
@@ -65,8 +65,8 @@ def doctor(
 def _show(check: Check) -> None:
     status = typer.style(f"{check.status:<4}", fg=COLOURS[check.status])
     typer.echo(f"{status}  {check.name:<14}  {check.found}")
-    if check.cure:
-        typer.echo(f"{'':<4}  {'to do:':>14}  {check.cure}")
+    if check.hint:
+        typer.echo(f"{'':<4}  {'hint:':>14}  {check.hint}")
 
 
 def all_checks(data: Path | None, results: Path | None) -> Iterator[Check]:
@@ -117,8 +117,8 @@ def _shared_memory() -> Check:
         return Check("shared memory", "FAIL", f"no {SHARED_MEMORY}", "mount a tmpfs there")
     size = shutil.disk_usage(SHARED_MEMORY).total
     if size < LITTLE_SHARED_MEMORY_BYTES:
-        cure = "give the container more, such as --shm-size=2g: dataloader workers and Ray use it"
-        return Check("shared memory", "warn", f"{_size(size)} in {SHARED_MEMORY}", cure)
+        hint = "give the container more, such as --shm-size=2g: dataloader workers and Ray use it"
+        return Check("shared memory", "warn", f"{_size(size)} in {SHARED_MEMORY}", hint)
     return Check("shared memory", "ok", f"{_size(size)} in {SHARED_MEMORY}")
 
 
@@ -132,11 +132,11 @@ def _variables() -> Iterator[Check]:
 def _slurm() -> Check:
     absent = [command for command in SLURM_COMMANDS if shutil.which(command) is None]
     if len(absent) == len(SLURM_COMMANDS):
-        cure = "nothing, unless this should be a Slurm cluster; there, load its module"
-        return Check("Slurm", "warn", "not on this machine", cure)
+        hint = "nothing, unless this should be a Slurm cluster; there, load its module"
+        return Check("Slurm", "warn", "not on this machine", hint)
     if absent:
-        cure = "add Slurm's bin folder to PATH"
-        return Check("Slurm", "warn", f"not found: {', '.join(absent)}", cure)
+        hint = "add Slurm's bin folder to PATH"
+        return Check("Slurm", "warn", f"not found: {', '.join(absent)}", hint)
     try:
         done = subprocess.run(
             ["sbatch", "--version"], capture_output=True, text=True, timeout=10, check=True
@@ -156,8 +156,8 @@ def _datasets(data: Path | None) -> Iterator[Check]:
     present = [name for name in DATASETS if name not in absent]
     yield Check("datasets", "ok", f"{', '.join(present)} ({root})")
     if absent:
-        cure = f"raybench data fetch {' '.join(absent)}, where there is internet"
-        yield Check("datasets", "warn", f"absent: {', '.join(absent)}", cure)
+        hint = f"raybench data fetch {' '.join(absent)}, where there is internet"
+        yield Check("datasets", "warn", f"absent: {', '.join(absent)}", hint)
 
 
 def _is_present(name: str, root: Path) -> bool:
@@ -186,17 +186,17 @@ def _writable(name: str, folder: Path, variable: str) -> Check:
     folder = there = folder.absolute()
     while not there.exists():
         there = there.parent
-    cure = f"name another folder by {variable}"
+    hint = f"name another folder by {variable}"
     if not there.is_dir():
-        return Check(name, "FAIL", f"{folder} cannot be made: {there} is a file", cure)
+        return Check(name, "FAIL", f"{folder} cannot be made: {there} is a file", hint)
     try:
         check_writable(there)
     except ResultsError as error:
-        return Check(name, "FAIL", error.what, cure)
+        return Check(name, "FAIL", error.message, hint)
     free = shutil.disk_usage(there).free
     found = f"{folder} can be written, {_size(free)} free"
     if free < LITTLE_DISK_BYTES:
-        return Check(name, "warn", found, f"make room, or {cure}")
+        return Check(name, "warn", found, f"make room, or {hint}")
     return Check(name, "ok", found)
 
 
@@ -315,8 +315,8 @@ def _judge(gpu: GpuCheck, torch_version: str, architectures: Sequence[str]) -> C
         return Check("GPU", "FAIL", found, "see whether nvidia-smi shows the GPU free and healthy")
     label = label_of(gpu.name)
     if label is None:
-        cure = "add a row to raybench/catalog/hardware.csv, or set verify_hardware=false"
-        return Check("GPU", "warn", f"{what}: a convolution ran, but no label fits it", cure)
+        hint = "add a row to raybench/catalog/hardware.csv, or set verify_hardware=false"
+        return Check("GPU", "warn", f"{what}: a convolution ran, but no label fits it", hint)
     return Check("GPU", "ok", f"{what}: {label}, a convolution ran")
 
 

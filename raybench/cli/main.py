@@ -101,7 +101,7 @@ def _caught(callback: Callable[..., Any] | None) -> Callable[..., Any]:
                 raise typer.Exit(2) from None
             _say(
                 f"this should not happen: {type(error).__name__}: {error}\n"
-                "to do:   run it again with --debug, and report what it shows"
+                "hint:    run it again with --debug, and report what it shows"
             )
             raise typer.Exit(1) from None
 

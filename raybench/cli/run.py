@@ -88,7 +88,7 @@ def check_hardware(spec: TrialSpec) -> None:
             f"hardware is {spec.hardware}, but this machine has no NVIDIA GPU that its driver "
             "or CUDA_VISIBLE_DEVICES shows",
             allowed=f"cpu:1 to cpu:{cpus}",
-            cure="run it where the GPU is, or place it with `raybench submit`",
+            hint="run it where the GPU is, or place it with `raybench submit`",
         )
     if threads is not None and threads > cpus:
         raise HardwareError(

@@ -56,7 +56,7 @@ def tune_up(
         raise SpecError(
             f"execution is {spec.execution!r} and batch_size is {spec.batch_size}: there is "
             "nothing to find",
-            cure="leave the execution out, or set batch_size=largest",
+            hint="leave the execution out, or set batch_size=largest",
         )
     folder = Experiment(results_root(results), experiment)
     check_writable(folder.folder)

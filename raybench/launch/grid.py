@@ -128,7 +128,7 @@ class GridRun:
         if self._error is not None:
             raise ClusterError(
                 f"Ray Tune stopped: {type(self._error).__name__}: {self._error}",
-                cure="what is complete was kept; run the same command again for the rest",
+                hint="what is complete was kept; run the same command again for the rest",
             ) from self._error
         return self._results
 
@@ -203,5 +203,5 @@ def run_grid(trials: Sequence[TrialSpec], request: GridRequest) -> list[Any]:
     while not run.wait(1.0):
         continue
     if run.stranded:
-        raise ClusterError(run.stranded, cure="bring such a host back and run the rest")
+        raise ClusterError(run.stranded, hint="bring such a host back and run the rest")
     return run.results()

@@ -67,7 +67,7 @@ def connect(address: str | None) -> JobSubmissionClient:
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         raise ClusterError(
             f"cannot submit to {address or 'RAY_API_SERVER_ADDRESS'}: {error}",
-            cure="copy the three lines that the log of the job that holds the cluster shows "
+            hint="copy the three lines that the log of the job that holds the cluster shows "
             "under 'On a login node'",
         ) from None
 
@@ -126,7 +126,7 @@ def follow(client: JobSubmissionClient, job_id: str, show: Callable[[str], None]
         return STOPPED
     raise ClusterError(
         f"job {job_id} ended as {details.status}: {details.message}",
-        cure="see the logs of the job that holds the cluster",
+        hint="see the logs of the job that holds the cluster",
     )
 
 

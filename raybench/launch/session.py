@@ -42,7 +42,7 @@ def connected(address: str | None) -> Iterator[None]:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ClusterError(
                 f"{where}: {reason}",
-                cure="check RAY_ADDRESS and the token" if address else "run `raybench doctor`",
+                hint="check RAY_ADDRESS and the token" if address else "run `raybench doctor`",
             ) from error
         yield
 

@@ -49,7 +49,7 @@ def _read(path: Path) -> tuple[Path, TrialRecord] | Unreadable:
             return Unreadable(path, f"{path}: more than 16 MB, far too large for a record")
         return path, read_record(text, str(path))
     except RecordError as error:
-        return Unreadable(path, error.what)
+        return Unreadable(path, error.message)
     except OSError as error:
         return Unreadable(path, f"{path}: {error.strerror}")
 
@@ -89,7 +89,7 @@ def experiments(folders: Sequence[Path]) -> list[Experiment]:
     for folder in folders:
         if not folder.exists():
             raise ResultsError(
-                f"no results at {folder}", cure="check the path, or run `raybench grid` first"
+                f"no results at {folder}", hint="check the path, or run `raybench grid` first"
             )
         itself = folder.parent if folder.name == "records" else folder
         with _readable(folder):
@@ -107,7 +107,7 @@ def _readable(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise ResultsError(
             f"cannot read {error.filename or folder}: {error.strerror}",
-            cure="check its permissions",
+            hint="check its permissions",
         ) from None
 
 

@@ -82,8 +82,8 @@ class Experiment:
             rescued = Path(tempfile.gettempdir()) / f"raybench-{os.getuid()}-{path.name}"
             write_atomically(rescued, lambda file: file.write(text))
             raise ResultsError(
-                f"{error.what}\nthe record was kept as {rescued}",
-                cure=f"make room, then move it to {path.parent}",
+                f"{error.message}\nthe record was kept as {rescued}",
+                hint=f"make room, then move it to {path.parent}",
             ) from None
         return path
 
@@ -210,7 +210,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise ResultsError(
             f"cannot write {path}: {error.strerror}",
-            cure="make room on the disk"
+            hint="make room on the disk"
             if full
             else "choose another folder with --results or RAYBENCH_RESULTS",
         ) from None

@@ -43,7 +43,7 @@ def read_record(text: str | bytes, where: str) -> TrialRecord:
     except (ValueError, RecursionError) as error:
         raise RecordError(
             f"{where}: not valid JSON, perhaps cut short ({error})",
-            cure="delete the file and run the same command again: it measures what is not complete",
+            hint="delete the file and run the same command again: it measures what is not complete",
         ) from None
     version = content.get("schema_version") if isinstance(content, dict) else None
     if type(version) is not int or version < 1:
@@ -51,7 +51,7 @@ def read_record(text: str | bytes, where: str) -> TrialRecord:
     if version > SCHEMA_VERSION:
         raise RecordError(
             f"{where}: a record of version {version}, this raybench reads up to {SCHEMA_VERSION}",
-            cure="read it with a newer raybench",
+            hint="read it with a newer raybench",
         )
     for old in range(version, SCHEMA_VERSION):
         content = UPGRADES[old](content)
@@ -62,4 +62,4 @@ def read_record(text: str | bytes, where: str) -> TrialRecord:
         field = ".".join(str(part) for part in first["loc"])
         raise RecordError(f"{where}: not a valid record: {field}: {first['msg']}") from None
     except SpecError as error:
-        raise RecordError(f"{where}: not a valid record: {error.what}") from None
+        raise RecordError(f"{where}: not a valid record: {error.message}") from None

@@ -91,7 +91,7 @@ def check_placeable(
         raise ClusterError(
             f"{where} cannot run the plan: {_needs(impossible)}",
             allowed=_offers(hosts) or "it has no host",
-            cure="leave that hardware out (-s hardware=[…]), set num_workers lower, "
+            hint="leave that hardware out (-s hardware=[…]), set num_workers lower, "
             "or start a cluster that has it",
         )
 

@@ -121,13 +121,13 @@ def host_offer(environ: Mapping[str, str], gres: Mapping[str, int], names: Seque
         raise HardwareError(
             f"no label is known for this host's GPUs: {', '.join(unknown) or 'Slurm names none'}",
             allowed=", ".join(sorted(GPUS)),
-            cure="add a row to raybench/catalog/hardware.csv, or give the GRES a type in gres.conf",
+            hint="add a row to raybench/catalog/hardware.csv, or give the GRES a type in gres.conf",
         )
     if len(known) > 1:
         raise HardwareError(
             f"this host's GPUs are of several types, {' and '.join(known)}, "
             "which Ray cannot tell apart",
-            cure=f"ask Slurm for one type on it, such as --gres=gpu:{known[0].lower()}:1",
+            hint=f"ask Slurm for one type on it, such as --gres=gpu:{known[0].lower()}:1",
         )
     return Offer(cpus=cpus, gpus=given, label=known[0], verified=bool(names))
 
@@ -146,14 +146,14 @@ def check_torch() -> str | None:
             continue
         major, minor = check.compute_capability
         environment = environment_for(check.compute_capability)
-        cure = (
+        hint = (
             f"cluster/environments/create.sh {environment}"
             if environment
             else "none of cluster/environments has kernels for it"
         )
         return (
             f"torch {torch.__version__} cannot run a convolution on {check.name} "
-            f"(sm_{major}{minor}): {check.problem}\nto do:   {cure}"
+            f"(sm_{major}{minor}): {check.problem}\nhint:    {hint}"
         )
     if not checks:
         return f"torch {torch.__version__} sees no GPU, though Slurm gave this job one"

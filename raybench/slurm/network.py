@@ -48,7 +48,7 @@ def choose_ports(job_id: int, free: Callable[[int], bool] = is_free) -> dict[str
             return ports
     raise ClusterError(
         f"no {len(PORTS)} free ports in a row from {FIRST_PORT} on this host",
-        cure="see `ss -tln` for what listens there",
+        hint="see `ss -tln` for what listens there",
     )
 
 
@@ -81,5 +81,5 @@ def address_of_host(name: str) -> str:
     except OSError:
         raise ClusterError(
             f"the address of {name} is not known to itself",
-            cure="set RAYBENCH_HEAD_ADDRESS in cluster/site.env",
+            hint="set RAYBENCH_HEAD_ADDRESS in cluster/site.env",
         ) from None

@@ -128,7 +128,7 @@ class Hosts:
             log = self.logs / "hosts" / f"{name}.log"
             text = log.read_text(errors="replace").splitlines() if log.exists() else []
             lines += [f"--- the end of {log}", *(text[-15:] or ["(nothing)"])]
-        return ClusterError("\n".join(lines), cure="see the log above and cluster/README.md")
+        return ClusterError("\n".join(lines), hint="see the log above and cluster/README.md")
 
     def stop(self) -> None:
         """End Ray on every host and wait until each has cleaned up."""

@@ -21,7 +21,7 @@ def create_private_folder(folder: Path) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     facts = folder.lstat()
     if folder.is_symlink() or facts.st_uid != os.getuid():
-        raise ClusterError(f"{folder} is not ours", cure="remove it, or choose another place")
+        raise ClusterError(f"{folder} is not ours", hint="remove it, or choose another place")
     folder.chmod(0o700)
     return folder
 
@@ -55,7 +55,7 @@ def check_temp_dir(folder: Path) -> None:
         raise ClusterError(
             f"the temporary folder {folder} is too long a path for Ray's sockets",
             allowed=f"{LONGEST_TEMP_DIR} bytes",
-            cure="set RAYBENCH_TMPDIR=/tmp in cluster/site.env",
+            hint="set RAYBENCH_TMPDIR=/tmp in cluster/site.env",
         )
 
 
@@ -101,5 +101,5 @@ class ClusterState:
             raise ClusterError(
                 f"{folder.name} runs no Ray cluster that this user can join: "
                 f"there is no {folder / 'cluster.json'}",
-                cure="see `squeue --me` for the id of a job that has started",
+                hint="see `squeue --me` for the id of a job that has started",
             ) from None

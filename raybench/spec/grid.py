@@ -51,7 +51,7 @@ class GridSpec(BaseModel):
         for repeat in range(self.repeats):
             trials.extend(trial_spec({**combination, "repeat": repeat}) for combination in wanted)
         if not trials:
-            raise SpecError("the grid holds no trial", cure="exclude less, or add values")
+            raise SpecError("the grid holds no trial", hint="exclude less, or add values")
         return list(dict.fromkeys(trials))
 
 
@@ -81,7 +81,7 @@ def grid_spec(content: Mapping[str, Any], where: str = "the grid") -> GridSpec:
     _known_keys(fields, [*own, *allowed], where)
     for name in ("model", "dataset", "hardware"):
         if not _as_tuple(fields.get(name, ())):
-            raise SpecError(f"{where} has no {name}", cure=f"add a line '{name}: […]'")
+            raise SpecError(f"{where} has no {name}", hint=f"add a line '{name}: […]'")
     exclude = content.get("exclude", ())
     exclude = [exclude] if isinstance(exclude, Mapping) else exclude or ()
     for rule in exclude:
@@ -92,7 +92,7 @@ def grid_spec(content: Mapping[str, Any], where: str = "the grid") -> GridSpec:
     tuples = {name: _as_tuple(value) for name, value in fields.items()}
     for name, values in tuples.items():
         if not values:
-            raise SpecError(f"{where}: {name} is an empty list", cure="give at least one value")
+            raise SpecError(f"{where}: {name} is an empty list", hint="give at least one value")
     try:
         return GridSpec(**given, fields=tuples, exclude=tuple(dict(rule) for rule in exclude))
     except ValidationError as error:
@@ -108,12 +108,12 @@ def load_grid(path: Path, overrides: Mapping[str, Any] | None = None) -> GridSpe
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SpecError(f"cannot read {path}: {error.strerror}", cure="check the path") from None
+        raise SpecError(f"cannot read {path}: {error.strerror}", hint="check the path") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f"{path}, line {mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or str(error)
-        raise SpecError(f"{line}: not valid YAML: {problem}", cure="mend that line") from None
+        raise SpecError(f"{line}: not valid YAML: {problem}", hint="mend that line") from None
     if not isinstance(content, dict):
         raise SpecError(f"{path} holds no mapping", allowed="lines of 'field: value'")
     given = {"name": path.stem, **content}

@@ -134,13 +134,13 @@ class TrialSpec(BaseModel):
             raise SpecError(
                 "cudnn_benchmark may choose another algorithm in each run, which is not "
                 "deterministic",
-                cure="leave one of the two out",
+                hint="leave one of the two out",
             )
         if self.input_pipeline == "device" and self.num_workers:
             raise SpecError(
                 f"num_workers is {self.num_workers}, but input_pipeline 'device' has no workers",
                 allowed="num_workers 0 with 'device'",
-                cure="leave num_workers out, or set input_pipeline=dataloader",
+                hint="leave num_workers out, or set input_pipeline=dataloader",
             )
         return self
 
@@ -150,14 +150,14 @@ class TrialSpec(BaseModel):
             raise SpecError(
                 f"aux_loss_weight is set, but {self.model} has no auxiliary heads",
                 allowed="a weight with googlenet, inception_v3 or a model of your own",
-                cure=f"leave aux_loss_weight out for {self.model}",
+                hint=f"leave aux_loss_weight out for {self.model}",
             )
         if self.image_size < row.min_image_size or self.image_size % row.image_size_multiple:
             multiple = f", a multiple of {row.image_size_multiple}" * (row.image_size_multiple > 1)
             raise SpecError(
                 f"image_size is {self.image_size}, which {self.model} cannot take",
                 allowed=f"image_size of {row.min_image_size} or more{multiple}",
-                cure=f"set image_size={row.smallest_above(self.image_size)}, "
+                hint=f"set image_size={row.smallest_above(self.image_size)}, "
                 "or leave it out for 224",
             )
 
@@ -177,14 +177,14 @@ class TrialSpec(BaseModel):
             if self.cudnn_benchmark:
                 raise SpecError(
                     f"cudnn_benchmark is set, but {self.hardware} has no cuDNN",
-                    cure="leave cudnn_benchmark out on a CPU",
+                    hint="leave cudnn_benchmark out on a CPU",
                 )
             if self.num_workers and self.num_workers >= threads:
                 raise SpecError(
                     f"num_workers is {self.num_workers}, but {self.hardware} has {threads} "
                     "thread(s) for training and workers together",
                     allowed=f"num_workers from 0 to {threads - 1}",
-                    cure="a cpu:N label with more threads, or fewer workers",
+                    hint="a cpu:N label with more threads, or fewer workers",
                 )
             return
         capability = GPUS[self.hardware].compute_capability
@@ -195,7 +195,7 @@ class TrialSpec(BaseModel):
                     f"{option!r} needs compute capability {needed[0]}.{needed[1]}, "
                     f"{self.hardware} has {capability[0]}.{capability[1]}",
                     allowed="fp32 and eager run on every GPU",
-                    cure=f"exclude {{hardware: {self.hardware}, …}} from the grid",
+                    hint=f"exclude {{hardware: {self.hardware}, …}} from the grid",
                 )
         if self.execution == "cudagraph" and self.precision == "fp16":
             raise SpecError(
@@ -210,7 +210,7 @@ class TrialSpec(BaseModel):
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise SpecError(
                     f"{name} is {getattr(self, name)!r}, but execution 'best' chooses it",
-                    cure=f"leave {name} out, or name the execution",
+                    hint=f"leave {name} out, or name the execution",
                 )
 
     @property
@@ -268,7 +268,7 @@ def trial_spec(fields: Mapping[str, Any]) -> TrialSpec:
     except ValidationError as error:
         raise _spec_error(error) from None
     except DataError as error:
-        raise SpecError(error.what, allowed=error.allowed, cure=error.cure) from None
+        raise SpecError(error.message, allowed=error.allowed, hint=error.hint) from None
 
 
 def _known_keys(given: Iterable[str], known: Iterable[str], where: str) -> None:
@@ -289,7 +289,7 @@ def _spec_error(error: ValidationError) -> SpecError:
         message = problem["msg"].replace("Input should be", "it should be")
         found.setdefault(f"{where} is {problem['input']!r}: ", []).append(message)
     lines = [start + ", or ".join(messages) for start, messages in found.items()]
-    return SpecError("\n".join(lines), cure="see `raybench run --help` for every field")
+    return SpecError("\n".join(lines), hint="see `raybench run --help` for every field")
 
 
 def choices(field: str) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ def ray_nodes(address: str, timeout_s: float = 5) -> list[RayNode]:
     except AuthenticationError:
         raise ClusterError(
             f"the Ray cluster at {address} does not let us in: the token is missing or another's",
-            cure="set RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH as the log of its job shows",
+            hint="set RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH as the log of its job shows",
         ) from None
     return [
         RayNode(

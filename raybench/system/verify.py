@@ -42,7 +42,7 @@ def default_hardware() -> str:
     if label is None:
         raise HardwareError(
             f"this machine's GPU calls itself {names[0]!r}, which no label fits",
-            cure="add a row to raybench/catalog/hardware.csv, or give --hardware "
+            hint="add a row to raybench/catalog/hardware.csv, or give --hardware "
             f"(cpu:{allowed_cpus()} runs on the processor)",
         )
     return label
@@ -106,7 +106,7 @@ def _describe_cpu(
         raise HardwareError(
             problem,
             allowed=f"cpu:1 to cpu:{allowed} on this host",
-            cure="take a label that fits, ask Slurm for what the label needs (--cpus-per-task, "
+            hint="take a label that fits, ask Slurm for what the label needs (--cpus-per-task, "
             "--gres), or set verify_hardware=false",
         )
     facts = HardwareFacts(
@@ -155,7 +155,7 @@ def compare_gpu(
             allowed=fitting
             or "no label: a part of a GPU, or a type that "
             "raybench/catalog/hardware.csv does not hold",
-            cure="use the label that fits, mend the node's GRES, "
+            hint="use the label that fits, mend the node's GRES, "
             "or set verify_hardware=false to measure it all the same",
         )
     capability = gpu.compute_capability

@@ -106,7 +106,7 @@ def error_facts(error: BaseException) -> ErrorFacts:
     if is_out_of_memory(error):
         message = (
             f"out of memory: {str(error).splitlines()[0] if str(error) else 'MemoryError'}\n"
-            "to do:   a smaller batch_size or image_size, or hardware with more memory"
+            "hint:    a smaller batch_size or image_size, or hardware with more memory"
         )
         return ErrorFacts(kind="out_of_memory", message=message, traceback=text)
     name = type(error).__name__
@@ -310,7 +310,7 @@ class _Trial:
                 "diverged",
                 f"the loss became {train_loss:g} in training and {eval_loss:g} in evaluation, "
                 f"in epoch {number}",
-                cure="a smaller learning_rate, or another precision",
+                hint="a smaller learning_rate, or another precision",
             )
         epoch = Epoch(
             epoch=number,

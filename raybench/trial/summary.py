@@ -58,5 +58,5 @@ def _impossible(what: str) -> TrialFailed:
     return TrialFailed(
         "impossible",
         f"the figures cannot be true: {what}",
-        cure="keep the record and report it; do not use its figures",
+        hint="keep the record and report it; do not use its figures",
     )

@@ -43,7 +43,7 @@ def device_of(spec: TrialSpec) -> torch.device:
     if not torch.cuda.is_available():
         raise HardwareError(
             f"hardware is {spec.hardware}, but torch {torch.__version__} sees no GPU here",
-            cure="run `raybench doctor` on this machine, or choose cpu:N",
+            hint="run `raybench doctor` on this machine, or choose cpu:N",
         )
     return torch.device("cuda", torch.cuda.current_device())
 
@@ -161,14 +161,14 @@ class Trainer:
                 raise SpecError(
                     f"aux_loss_weight is {weight}, but {self.spec.model} returned no auxiliary "
                     "heads in training",
-                    cure="leave aux_loss_weight out",
+                    hint="leave aux_loss_weight out",
                 )
             return functional.cross_entropy(output, labels)
         main, *aux = output
         if weight is None:
             raise SpecError(
                 f"{self.spec.model} returned {len(aux)} auxiliary head(s) in training",
-                cure="say what they count with -s aux_loss_weight=0.3 (0 leaves them out)",
+                hint="say what they count with -s aux_loss_weight=0.3 (0 leaves them out)",
             )
         loss = functional.cross_entropy(main, labels)
         for logits in aux:
@@ -221,7 +221,7 @@ def _optimizer(spec: TrialSpec, model: nn.Module) -> torch.optim.Optimizer:
             raise
         raise SpecError(
             f"torch {torch.__version__} has no fused {spec.optimizer} for this device: {error}",
-            cure="leave fused_optimizer out",
+            hint="leave fused_optimizer out",
         ) from None
     return made
 

@@ -164,7 +164,7 @@ def check_limits(name: str, *, train_limit: int | None, eval_limit: int | None) 
             raise DataError(
                 f"{field} is {limit:,}, but {row.title} has {images:,} images to {use} on",
                 allowed=f"{field} from 1 to {images}",
-                cure=f"lower {field}, or leave it out for all {images:,}",
+                hint=f"lower {field}, or leave it out for all {images:,}",
             )
 
 
@@ -204,7 +204,7 @@ def _check_shape(name: str, train: Split, evaluation: Split) -> None:
                 f"{row.title} holds {len(split.images)} images and {len(split.labels)} labels from "
                 f"{split.labels.min()} to {split.labels.max()}",
                 allowed=f"{images} of each, labels from 0 to {row.num_classes - 1}",
-                cure=f"remove its files, then `raybench data fetch {name}`",
+                hint=f"remove its files, then `raybench data fetch {name}`",
             )
 
 

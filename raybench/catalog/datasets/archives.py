@@ -163,7 +163,7 @@ def located(name: str, root: Path) -> list[Path]:
         raise DataError(
             f"{TORCHVISION_CLASSES[name]} is not in {root}: "
             f"{len(absent)} of {len(paths)} files are absent, such as {absent[0]}",
-            cure=f"`raybench data fetch {name}` where there is internet (a login node), or "
+            hint=f"`raybench data fetch {name}` where there is internet (a login node), or "
             f"`raybench data stage {name} --from FOLDER` for files that you have; "
             "RAYBENCH_DATA or --data names another folder",
         )
@@ -182,7 +182,7 @@ def unpack(name: str, root: Path, into: Path) -> None:
         if problem:
             raise DataError(
                 f"{path} is damaged or unreadable: {problem}",
-                cure=f"remove it, then `raybench data fetch {name}` where there is internet",
+                hint=f"remove it, then `raybench data fetch {name}` where there is internet",
             )
         if file is ARCHIVES.get(name):
             _extract(path, FILES[name], into)
@@ -228,7 +228,7 @@ def _is_file(path: Path) -> bool:
     except OSError as error:
         raise DataError(
             f"cannot look at {path}: {error.strerror}",
-            cure="ask its owner for read access, or name another folder with RAYBENCH_DATA",
+            hint="ask its owner for read access, or name another folder with RAYBENCH_DATA",
         ) from None
 
 

@@ -63,11 +63,11 @@ def cached(name: str, source: Any, decode: Callable[[Path], Arrays]) -> Cached:
         except OSError as error:
             raise DataError(
                 f"cannot write the decoded {name} to {folder.parent}: {error.strerror or error}",
-                cure="make room there, or set RAYBENCH_CACHE to another folder",
+                hint="make room there, or set RAYBENCH_CACHE to another folder",
             ) from None
     raise DataError(
         f"the decoded {name} in {folder} is damaged as soon as it is written",
-        cure="set RAYBENCH_CACHE to a folder on another disk",
+        hint="set RAYBENCH_CACHE to a folder on another disk",
     )
 
 

@@ -55,7 +55,7 @@ def stage(name: str, source: Path, root: Path) -> list[Path]:
     except OSError as error:
         raise DataError(
             f"cannot write to {root}: {error.strerror or error}",
-            cure="make room there, or name another folder with --data or RAYBENCH_DATA",
+            hint="make room there, or name another folder with --data or RAYBENCH_DATA",
         ) from None
     return staged
 
@@ -76,7 +76,7 @@ def fetch(name: str, root: Path) -> list[Path]:
     except OSError as error:
         raise DataError(
             f"cannot write to {root}: {error.strerror or error}",
-            cure="name another folder with --data or RAYBENCH_DATA",
+            hint="name another folder with --data or RAYBENCH_DATA",
         ) from None
     with scratch as folder:
         socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
@@ -86,7 +86,7 @@ def fetch(name: str, root: Path) -> list[Path]:
             reason = " ".join(str(error).split())
             raise DataError(
                 f"cannot download {class_name}: {reason}",
-                cure=f"run `raybench data fetch {name}` on a node with internet (a login node), or "
+                hint=f"run `raybench data fetch {name}` on a node with internet (a login node), or "
                 f"get the files by other means and `raybench data stage {name} --from FOLDER`",
             ) from None
         finally:
@@ -97,7 +97,7 @@ def fetch(name: str, root: Path) -> list[Path]:
 def _find(name: str, source: Path) -> list[tuple[DataFile, Path]]:
     """Return a sound file below ``source`` for each that the dataset needs, or its archive."""
     if not source.exists():
-        raise DataError(f"{source} does not exist", cure="check the path after --from")
+        raise DataError(f"{source} does not exist", hint="check the path after --from")
     there = _files_below(source)
     refused: list[str] = []
     found = [_pick(name, file, there, refused) for file in FILES[name]]
@@ -153,7 +153,7 @@ def _pick(
     if len({file_checksum(path, "sha256") for path in sound}) > 1:
         raise DataError(
             f"{len(sound)} files could be {file.path}: {', '.join(map(str, sound))}",
-            cure=f"name the folder of {TORCHVISION_CLASSES[name]} alone after --from",
+            hint=f"name the folder of {TORCHVISION_CLASSES[name]} alone after --from",
         )
     return (file, sound[0]) if sound else None
 

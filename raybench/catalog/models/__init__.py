@@ -199,7 +199,7 @@ def _build_custom(name: str, num_classes: int) -> nn.Module:
     except ImportError as error:
         raise SpecError(
             f"model {name}: cannot import {module_name}: {error}",
-            cure="put the module's folder on PYTHONPATH, on every node",
+            hint="put the module's folder on PYTHONPATH, on every node",
         ) from None
     except AttributeError:
         raise SpecError(f"model {name}: {module_name} has no {attribute!r}") from None

@@ -61,8 +61,8 @@ class LostTrials(tune.Callback):
             state = replace(state, phase="failed", message=message)
             # A trial that outlived its actor has told more by its own record.
             if self._written_ns(spec.trial_id) == self._written_before[spec.trial_id]:
-                cure = "to do:   run the same command again"
-                error = ErrorFacts(kind="host_lost", message=f"{message}\n{cure}", traceback=None)
+                hint = "hint:    run the same command again"
+                error = ErrorFacts(kind="host_lost", message=f"{message}\n{hint}", traceback=None)
                 record = unfinished_record(spec, self._experiment.name, state, error)
                 self._experiment.write_record(record)
         ray.get(board.tell.remote(spec.trial_id, state))

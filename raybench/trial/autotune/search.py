@@ -158,7 +158,7 @@ class _Bench:
             raise TrialFailed(
                 "tune_up",
                 f"the tune-up's plain way ({plain.title}) failed: {reference}",
-                cure="name an execution and a batch size that work",
+                hint="name an execution and a batch size that work",
             )
         best, best_rate = plain, reference.images_per_s
         rates = {plain: best_rate}
@@ -239,7 +239,7 @@ class _Bench:
             raise TrialFailed(
                 "tune_up",
                 f"not even one image of {self.spec.image_size}×{self.spec.image_size} fits",
-                cure="a smaller image_size, or hardware with more memory",
+                hint="a smaller image_size, or hardware with more memory",
             )
         return settings.model_copy(update={"batch_size": found})
 
@@ -266,7 +266,7 @@ class _Bench:
             killed = "SIGKILL" in str(error) and attempt is try_batch
             return FITS_NOT if killed else f"its process {error}"
         except RaybenchError as error:
-            return error.what
+            return error.message
         except CallFailedError as error:
             return str(error)
 

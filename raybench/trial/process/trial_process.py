@@ -190,7 +190,7 @@ class TrialProcess:
             if code == -signal.SIGKILL:
                 message += (
                     "; most often the kernel, or Slurm, because memory ran out"
-                    "\nto do:   ask for more memory (--mem), or use fewer num_workers"
+                    "\nhint:    ask for more memory (--mem), or use fewer num_workers"
                 )
         error = ErrorFacts(kind=kind, message=message, traceback=None)
         return unfinished_record(self._request.spec, self._request.experiment, self.state, error)

@@ -41,7 +41,7 @@ def test_a_gpu_that_works_is_named_with_its_label() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "capability", "cure"),
+    ("name", "capability", "hint"),
     [
         ("Tesla K80", (3, 7), "cluster/environments/kepler-pascal"),
         ("Tesla P100-PCIE-16GB", (6, 0), "cluster/environments/kepler-pascal"),
@@ -50,14 +50,14 @@ def test_a_gpu_that_works_is_named_with_its_label() -> None:
     ],
 )
 def test_a_torch_without_kernels_names_the_environment(
-    name: str, capability: tuple[int, int], cure: str
+    name: str, capability: tuple[int, int], hint: str
 ) -> None:
     (check,) = judged(checked(name, capability, listed=False, problem=NO_KERNEL))
     assert check.status == "FAIL"
     assert name in check.found
     assert "torch 2.15.0 has no kernels for it, only for sm_75, sm_80" in check.found
-    assert check.cure is not None
-    assert cure in check.cure
+    assert check.hint is not None
+    assert hint in check.hint
 
 
 def test_a_convolution_that_fails_says_why() -> None:
@@ -76,9 +76,9 @@ def test_gpus_that_torch_does_not_see() -> None:
     (check,) = judged(nvml=FakeNvml(tesla_k80(), tesla_p100(), a10g()))
     assert check.status == "FAIL"
     assert "Tesla K80, Tesla P100-PCIE-16GB, NVIDIA A10G" in check.found
-    assert check.cure is not None
-    assert "kepler-pascal" in check.cure
-    assert "current" in check.cure
+    assert check.hint is not None
+    assert "kepler-pascal" in check.hint
+    assert "current" in check.hint
 
 
 def test_having_no_gpu_fails_only_where_one_is_needed() -> None:
@@ -93,7 +93,7 @@ def test_a_broken_package_fails_with_its_first_line(
     monkeypatch.syspath_prepend(tmp_path)
     check = module._package("broken_package", "Broken")
     assert (check.status, check.found) == ("FAIL", "cannot be imported: RuntimeError: no operator")
-    assert check.cure
+    assert check.hint
 
 
 def test_folders_are_tried_and_not_made(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_folders_are_tried_and_not_made(tmp_path: Path) -> None:
     check = module._writable("results", tmp_path / "file" / "results", "RAYBENCH_RESULTS")
     assert check.status == "FAIL"
     assert str(tmp_path / "file") in check.found
-    assert check.cure == "name another folder by RAYBENCH_RESULTS"
+    assert check.hint == "name another folder by RAYBENCH_RESULTS"
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_variables_that_falsify_a_measurement_are_a_warning(
     assert list(module._variables()) == []
     monkeypatch.setenv("CUDA_LAUNCH_BLOCKING", "1")
     (check,) = module._variables()
-    assert (check.status, check.cure) == ("warn", "unset CUDA_LAUNCH_BLOCKING")
+    assert (check.status, check.hint) == ("warn", "unset CUDA_LAUNCH_BLOCKING")
 
 
 def test_the_whole_of_it_on_this_machine(tmp_path: Path) -> None:
@@ -152,9 +152,9 @@ def test_the_whole_of_it_on_this_machine(tmp_path: Path) -> None:
     assert set(checks) >= {"Python", "raybench", "Ray", "torch", "torchvision", "GPU", "Slurm"}
     assert checks["Ray"]["status"] == checks["torchvision"]["status"] == "ok"
     assert checks["datasets"]["status"] == "warn"
-    assert "raybench data fetch cifar10 mnist" in checks["datasets"]["cure"]
+    assert "raybench data fetch cifar10 mnist" in checks["datasets"]["hint"]
     for check in report["checks"]:
-        assert (check["cure"] is None) == (check["status"] == "ok"), check
+        assert (check["hint"] is None) == (check["status"] == "ok"), check
     assert report["ok"] == all(check["status"] != "FAIL" for check in report["checks"])
     assert done.exit_code == (0 if report["ok"] else 1)
 
@@ -166,5 +166,5 @@ def test_one_line_a_check_and_exit_1_on_a_failure(tmp_path: Path) -> None:
     assert done.exit_code == 1
     lines = done.stdout.splitlines()
     failed = next(index for index, line in enumerate(lines) if line.startswith("FAIL  results"))
-    assert "to do:" in lines[failed + 1]
+    assert "hint:" in lines[failed + 1]
     assert "RAYBENCH_RESULTS" in lines[failed + 1]

@@ -67,7 +67,7 @@ def test_a_damaged_file_is_named(suffix, damage, reason, tmp_path, monkeypatch):
     damaged.write_bytes(damage(damaged.read_bytes()))
     with pytest.raises(DataError, match=reason) as caught:
         dataset_files.unpack("kmnist", tmp_path, tmp_path / "into")
-    assert str(damaged) in caught.value.what
+    assert str(damaged) in caught.value.message
     states = {finding.path: finding.state for finding in dataset_files.verify("kmnist", tmp_path)}
     assert states.pop(damaged) == "damaged"
     assert set(states.values()) == {"ok"}

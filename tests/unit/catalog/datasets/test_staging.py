@@ -35,7 +35,7 @@ def test_stage_says_what_is_missing_and_what_is_damaged(tmp_path, monkeypatch):
     small.write(files, tmp_path / "mine")
     with pytest.raises(DataError) as caught:
         dataset_staging.stage("kmnist", tmp_path / "mine", tmp_path / "root")
-    first, second = caught.value.what.splitlines()
+    first, second = caught.value.message.splitlines()
     assert first.endswith("no sound train-labels-idx1-ubyte, t10k-labels-idx1-ubyte")
     assert "t10k-labels-idx1-ubyte.gz: its MD5" in second
     assert not (tmp_path / "root").exists()

@@ -23,11 +23,11 @@ def answer(value: int) -> tuple[int, bool, bool, str | None]:
 
 
 def refuse() -> None:
-    raise SpecError("it is wrong", allowed="this", cure="do that")
+    raise SpecError("it is wrong", allowed="this", hint="do that")
 
 
 def fail() -> None:
-    raise TrialFailed("impossible", "it cannot be", cure="look")
+    raise TrialFailed("impossible", "it cannot be", hint="look")
 
 
 def stumble() -> None:
@@ -66,7 +66,7 @@ def test_a_called_process_may_call() -> None:
 def test_errors_of_raybench_come_back_whole() -> None:
     with pytest.raises(SpecError) as caught:
         call(refuse, timeout_s=LIMIT_S)
-    assert str(caught.value) == "it is wrong\nallowed: this\nto do:   do that"
+    assert str(caught.value) == "it is wrong\nallowed: this\nhint:    do that"
     with pytest.raises(TrialFailed) as failed:
         call(fail, timeout_s=LIMIT_S)
     assert failed.value.kind == "impossible"
