@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raybench.cli.options import Data, Results, Settings
-from raybench.schedule.resources import HOST_TIMEOUT_S
+from raybench.schedule.resources import NODE_TIMEOUT_S
 from raybench.spec.grid import GridSpec, grid_yaml, load_grid, parse_settings
 from raybench.spec.trial import TrialSpec
 from raybench.trial.process.trial_process import STALL_S
@@ -41,14 +41,14 @@ def grid(
         float,
         typer.Option(min=1, help="Seconds without a step after which a trial counts as hung."),
     ] = STALL_S,
-    host_timeout: Annotated[
+    node_timeout: Annotated[
         float,
         typer.Option(
             min=1,
-            help="Seconds to wait for a host to join when none can run any trial that is left.",
-            envvar="RAYBENCH_HOST_TIMEOUT_S",
+            help="Seconds to wait for a node to join when none can run any trial that is left.",
+            envvar="RAYBENCH_NODE_TIMEOUT_S",
         ),
-    ] = HOST_TIMEOUT_S,
+    ] = NODE_TIMEOUT_S,
 ) -> None:
     """Run a grid of trials on a Ray cluster, or on this machine.
 
@@ -61,7 +61,7 @@ def grid(
 
     plan = load_grid(spec, parse_settings(settings or ()))
     folder = Experiment(results_root(results), plan.name)
-    how = RunOptions(data=data, address=address, stall_s=stall_timeout, host_timeout_s=host_timeout)
+    how = RunOptions(data=data, address=address, stall_s=stall_timeout, node_timeout_s=node_timeout)
     code = measure(plan, folder, how)
     show_tables(folder)
     raise typer.Exit(code)
@@ -75,13 +75,13 @@ class RunOptions:
         data: folder of the datasets; None is the default one.
         address: of a Ray cluster; None starts one on this machine.
         stall_s: seconds without a step after which a trial counts as hung.
-        host_timeout_s: seconds to wait for a host when none can run what is left.
+        node_timeout_s: seconds to wait for a host when none can run what is left.
     """
 
     data: Path | None = None
     address: str | None = None
     stall_s: float = STALL_S
-    host_timeout_s: float = HOST_TIMEOUT_S
+    node_timeout_s: float = NODE_TIMEOUT_S
 
 
 def measure(grid: GridSpec, folder: Experiment, how: RunOptions) -> int:
@@ -143,7 +143,7 @@ def _run(
             data_root=data_root(how.data),
             address=address,
             stall_s=how.stall_s,
-            host_timeout_s=how.host_timeout_s,
+            node_timeout_s=how.node_timeout_s,
             known=known,
         )
         check_cluster(due, address)

@@ -13,7 +13,7 @@ import typer
 from raybench.cli.grid import Address
 from raybench.cli.options import Results, Settings
 from raybench.errors import ClusterError
-from raybench.schedule.resources import HOST, check_placeable, resources_of
+from raybench.schedule.resources import NODE, check_placeable, resources_of
 from raybench.spec.grid import load_grid, parse_settings
 from raybench.spec.trial import TrialSpec
 
@@ -142,7 +142,7 @@ def _varying(trials: Sequence[TrialSpec]) -> list[str]:
 
 def _needs(due: Sequence[TrialSpec]) -> Counter[str]:
     def text(trial: TrialSpec) -> str:
-        parts = [f"{k} {v:g}" for k, v in resources_of(trial).items() if k != HOST]
-        return ", ".join(parts) + (", the host for itself" * (trial.isolation == "node"))
+        parts = [f"{k} {v:g}" for k, v in resources_of(trial).items() if k != NODE]
+        return ", ".join(parts) + (", the node for itself" * (trial.isolation == "node"))
 
     return Counter(text(trial) for trial in due)

@@ -27,7 +27,7 @@ from raybench.record.state import ENDED, TrialState
 from raybench.record.store import Experiment
 from raybench.schedule.estimate import Estimates
 from raybench.schedule.order import RunningOrder
-from raybench.schedule.resources import HOST_TIMEOUT_S, HostWatch, check_placeable
+from raybench.schedule.resources import NODE_TIMEOUT_S, HostWatch, check_placeable
 from raybench.spec.trial import TrialSpec
 from raybench.trial.process.trial_process import STALL_S
 
@@ -47,7 +47,7 @@ class GridRequest:
         data_root: where the datasets lie, on every host.
         address: of a Ray cluster; None starts one on this machine.
         stall_s: seconds without a step or an event after which a trial counts as hung.
-        host_timeout_s: seconds to wait for a host when none can run what is left.
+        node_timeout_s: seconds to wait for a host when none can run what is left.
         known: complete records, from which running times are estimated.
     """
 
@@ -55,7 +55,7 @@ class GridRequest:
     data_root: Path
     address: str | None = None
     stall_s: float = STALL_S
-    host_timeout_s: float = HOST_TIMEOUT_S
+    node_timeout_s: float = NODE_TIMEOUT_S
     known: Sequence[TrialRecord] = ()
 
 
@@ -78,7 +78,7 @@ class GridRun:
             .options(num_cpus=0, name=self._board_name, scheduling_strategy=here)
             .remote()
         )
-        self._watch = HostWatch(trials, request.host_timeout_s)
+        self._watch = HostWatch(trials, request.node_timeout_s)
         self.stranded: str | None = None
         self._stopper = StopAll()
         self._order = RunningOrder(trials, Estimates(request.known))

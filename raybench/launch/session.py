@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 
 from raybench.catalog.hardware import label_of
 from raybench.errors import ClusterError
-from raybench.schedule.resources import HOST
+from raybench.schedule.resources import NODE
 from raybench.system.cpus import allowed_cpus
 from raybench.system.verify import gpu_names
 
@@ -67,7 +67,7 @@ def _own_cluster(stack: ExitStack) -> dict[str, object]:
 
 def local_resources() -> dict[str, float]:
     """Return the custom resources that this machine offers: its GPU types, and itself."""
-    resources: dict[str, float] = {HOST: 1.0}
+    resources: dict[str, float] = {NODE: 1.0}
     for name in gpu_names():
         label = label_of(name)
         if label:

@@ -1,7 +1,7 @@
 """Where a trial may run: what it asks of Ray, and whether a cluster can ever give it.
 
 Every host offers Ray its processors, its GPUs, a custom resource for each GPU type, such as
-``{"P100": 4}``, and one ``raybench_host``. A trial asks for the type that it names, and for a
+``{"P100": 4}``, and one ``raybench_node``. A trial asks for the type that it names, and for a
 share of the host: a small one, or all of it with ``isolation: node``.
 """
 
@@ -14,19 +14,19 @@ from dataclasses import dataclass
 from raybench.errors import ClusterError
 from raybench.spec.trial import TrialSpec
 
-HOST = "raybench_host"
+NODE = "raybench_node"
 """The resource that stands for a host as a whole."""
 
-HOST_SHARE = 0.001
+NODE_SHARE = 0.001
 """What a trial takes of a host that it does not want for itself."""
 
-HOST_TIMEOUT_S = 300.0
+NODE_TIMEOUT_S = 300.0
 """How long a grid waits for a host when none can run what is left, in seconds."""
 
 
 def resources_of(trial: TrialSpec) -> dict[str, float]:
     """Return what a trial asks of Ray; all of it has to come from one host."""
-    host = {HOST: 1.0 if trial.isolation == "node" else HOST_SHARE}
+    host = {NODE: 1.0 if trial.isolation == "node" else NODE_SHARE}
     threads = trial.cpu_threads
     if threads is not None:
         return {"CPU": float(threads), **host}
@@ -162,6 +162,6 @@ def _text(resources: Mapping[str, float]) -> str:
         name: amount
         for name, amount in sorted(resources.items())
         if not name.startswith(("node:", "memory", "object_store_memory", "accelerator_type:"))
-        and not (name == HOST and amount == HOST_SHARE)
+        and not (name == NODE and amount == NODE_SHARE)
     }
     return ", ".join(f"{name} {amount:g}" for name, amount in shown.items()) or "nothing"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from raybench.catalog.hardware import GPUS, label_of
 from raybench.errors import HardwareError
-from raybench.schedule.resources import HOST
+from raybench.schedule.resources import NODE
 from raybench.system.kernels import check_gpus, environment_for
 
 
@@ -36,7 +36,7 @@ class Offer:
     @property
     def resources(self) -> dict[str, float]:
         """Ray's custom resources: the GPU label as often as there are GPUs, and the host once."""
-        resources: dict[str, float] = {HOST: 1}
+        resources: dict[str, float] = {NODE: 1}
         if self.label is not None:
             resources[self.label] = self.gpus
         return resources

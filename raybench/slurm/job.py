@@ -36,7 +36,7 @@ from raybench.slurm.workdir import (
     token_variables,
 )
 from raybench.spec.grid import load_grid, parse_settings
-from raybench.system.ray_gcs import HOST_LABEL, JOB_LABEL, RayNode, drain, gpus_by_label, ray_nodes
+from raybench.system.ray_gcs import JOB_LABEL, NODE_LABEL, RayNode, drain, gpus_by_label, ray_nodes
 
 DRIVER_STOPS_S = 15.0
 """Slurm allows 30 s after ``scancel``, in which driver and hosts end at the same time."""
@@ -145,7 +145,7 @@ def drain_hosts(hosts: Hosts, signals: Signals) -> None:
     limit_s = 90
     for node in own_nodes(hosts):
         drain(hosts.head, node, limit_s)
-        say(f"{node.labels[HOST_LABEL]} takes on no more trials")
+        say(f"{node.labels[NODE_LABEL]} takes on no more trials")
     until = time.monotonic() + limit_s
     while own_nodes(hosts) and time.monotonic() < until and signals.received is None:
         time.sleep(0.5)

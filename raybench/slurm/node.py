@@ -24,7 +24,7 @@ from raybench.slurm.allocation import Offer, check_torch, gres_on_host, host_off
 from raybench.slurm.network import choose_ports, outward_address
 from raybench.slurm.ray_start import ray_start_arguments, ray_variables
 from raybench.slurm.workdir import check_temp_dir
-from raybench.system.ray_gcs import HOST_LABEL, JOB_LABEL, ray_nodes
+from raybench.system.ray_gcs import JOB_LABEL, NODE_LABEL, ray_nodes
 from raybench.system.verify import gpu_names
 
 RAY_STOPS_S, TRIALS_STOP_S = 6.0, 3.0
@@ -103,7 +103,7 @@ def start(offer: Offer) -> None:
         is_head=is_head,
         dashboard=os.environ.get("RAYBENCH_DASHBOARD") == "1",
         temp_dir=temp_dir,
-        labels={JOB_LABEL: os.environ["RAYBENCH_JOB"], HOST_LABEL: host},
+        labels={JOB_LABEL: os.environ["RAYBENCH_JOB"], NODE_LABEL: host},
     )
     logs = Path(os.environ["RAYBENCH_LOGS"], "ray", host)
     environment = os.environ | {MARK: str(temp_dir)} | ray_variables(temp_dir)

@@ -14,7 +14,7 @@ from types import FrameType
 
 from raybench.errors import ClusterError, RaybenchError
 from raybench.slurm.allocation import expand_hosts
-from raybench.system.ray_gcs import joined_hosts, ray_nodes
+from raybench.system.ray_gcs import joined_nodes, ray_nodes
 
 HOME = Path(os.environ["RAYBENCH_HOME"])
 STARTED = float(os.environ.get("RAYBENCH_BATCH_STARTED") or time.time())
@@ -107,7 +107,7 @@ class Hosts:
         missing = list(self.names)
         while missing:
             signals.check()
-            joined = joined_hosts(ray_nodes(self.head), self.job)
+            joined = joined_nodes(ray_nodes(self.head), self.job)
             for host in [name for name in missing if name in joined]:
                 missing.remove(host)
                 say(f"{host} joined ({len(self.names) - len(missing)} of {len(self.names)})")

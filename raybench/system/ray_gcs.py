@@ -11,7 +11,7 @@ from raybench.catalog.hardware import GPUS
 from raybench.errors import ClusterError
 
 
-def host_is_leaving() -> bool:
+def node_is_leaving() -> bool:
     """Return whether the host of this Ray worker takes on no more work, because it will leave."""
     import ray  # noqa: PLC0415
     from ray._raylet import GcsClient  # type: ignore[attr-defined] # noqa: PLC0415
@@ -20,7 +20,7 @@ def host_is_leaving() -> bool:
     return here.get_node_id() in GcsClient(address=here.gcs_address).get_draining_nodes()
 
 
-JOB_LABEL, HOST_LABEL, GPU_LABEL = "raybench.job", "raybench.host", "raybench.gpu"
+JOB_LABEL, NODE_LABEL, GPU_LABEL = "raybench.job", "raybench.node", "raybench.gpu"
 """Labels of a Ray node: the Slurm job that started it, the Slurm host it runs on, its GPU type."""
 
 
@@ -93,12 +93,12 @@ def drain(address: str, node: RayNode, limit_s: float) -> None:
         int((time.time() + limit_s) * 1000),
     )
     if not accepted:
-        raise ClusterError(f"the head does not let {node.labels.get(HOST_LABEL)} go: {refusal}")
+        raise ClusterError(f"the head does not let {node.labels.get(NODE_LABEL)} go: {refusal}")
 
 
-def joined_hosts(nodes: Iterable[RayNode], job: str) -> set[str]:
+def joined_nodes(nodes: Iterable[RayNode], job: str) -> set[str]:
     """Return the hosts of a Slurm job that are in the cluster."""
-    return {node.labels[HOST_LABEL] for node in nodes if node.labels.get(JOB_LABEL) == job}
+    return {node.labels[NODE_LABEL] for node in nodes if node.labels.get(JOB_LABEL) == job}
 
 
 def gpus_by_label(nodes: Iterable[RayNode]) -> dict[str, int]:

@@ -25,7 +25,7 @@ from raybench.record.schema import ErrorFacts
 from raybench.record.state import TrialState
 from raybench.record.store import Experiment
 from raybench.report.text import render
-from raybench.schedule.resources import HOST
+from raybench.schedule.resources import NODE
 from raybench.spec.grid import grid_spec
 from raybench.trial.process.trial_process import unfinished_record
 
@@ -227,7 +227,7 @@ def two_hosts() -> Iterator[Any]:
 
     cluster = Cluster()
     for cpus in (1, 2):
-        cluster.add_node(num_cpus=cpus, resources={HOST: 1}, include_dashboard=False)
+        cluster.add_node(num_cpus=cpus, resources={NODE: 1}, include_dashboard=False)
     yield cluster
     cluster.shutdown()
 
@@ -241,7 +241,7 @@ def test_a_host_dies_in_the_middle_of_a_grid(
     settings = ["-s", "exclude={model: 'small_models:hangs', hardware: 'cpu:1'}"]
     where = ["--results", tmp_path, "--address", two_hosts.address]
     command = subprocess.Popen(
-        raybench("grid", path, *settings, *where, "--host-timeout", 60 if another_joins else 1),
+        raybench("grid", path, *settings, *where, "--node-timeout", 60 if another_joins else 1),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert command.stdout is not None
@@ -253,7 +253,7 @@ def test_a_host_dies_in_the_middle_of_a_grid(
             output += line
     two_hosts.remove_node(two_hosts.list_all_nodes()[1], allow_graceful=False)
     if another_joins:
-        two_hosts.add_node(num_cpus=2, resources={HOST: 1})
+        two_hosts.add_node(num_cpus=2, resources={NODE: 1})
     output += command.communicate(timeout=LIMIT_S)[0]
     assert command.returncode == 1, output
     complete = [

@@ -161,7 +161,7 @@ def test_host_that_dies_in_the_middle(slurm: Slurm) -> None:
         "start_ray.sbatch",
         *("tiny.yaml", "-s", "repeats=2", "-s", "epochs=40"),
         options=["--nodes=2", "--nodelist=k80-1,p100-1", "--gpus-per-node=1"],
-        RAYBENCH_HOST_TIMEOUT_S="3",
+        RAYBENCH_NODE_TIMEOUT_S="3",
     )
     job.wait_for_log("P100: training on p100-1")
     with slurm.powered_off("p100-1"):

@@ -14,7 +14,7 @@ import ray
 from ray import tune
 
 from raybench.spec.trial import trial_spec
-from raybench.system.ray_gcs import host_is_leaving
+from raybench.system.ray_gcs import node_is_leaving
 from raybench.trial.process.trial_process import TrialProcess, TrialRequest
 
 TELL_S = 0.5
@@ -85,7 +85,7 @@ class TrialActor(tune.Trainable):
             self._tell(process, last=True)
         if record.error is not None:
             self._failed = record.error.message
-        elif host_is_leaving():
+        elif node_is_leaving():
             # Tune would give this actor the next trial; it uses none again that has raised.
             self._failed = "the trial is complete, and its host leaves the cluster"
         last = record.epochs[-1].model_dump(mode="json") if record.epochs else {}

@@ -44,7 +44,7 @@ def test_reservation_of_a_gpu() -> None:
     assert reserved == {
         "entrypoint_num_cpus": 3,
         "entrypoint_num_gpus": 1,
-        "entrypoint_resources": {"K80": 1, "raybench_host": 0.001},
+        "entrypoint_resources": {"K80": 1, "raybench_node": 0.001},
     }
 
 
@@ -52,7 +52,7 @@ def test_reservation_of_processors() -> None:
     reserved = jobs.reservation(trial_spec({**GIVEN, "hardware": "cpu:2", "isolation": "node"}))
     assert reserved == {
         "entrypoint_num_cpus": 2,
-        "entrypoint_resources": {"raybench_host": 1},
+        "entrypoint_resources": {"raybench_node": 1},
     }
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from raybench.schedule.estimate import Estimates
 from raybench.schedule.order import RunningOrder
-from raybench.schedule.resources import HOST
+from raybench.schedule.resources import NODE
 from raybench.spec.grid import grid_spec
 from raybench.spec.trial import TrialSpec
 
@@ -15,7 +15,7 @@ MODELS = ["resnet18", "googlenet", "resnet50"]  # resnet50 has the most FLOPs, g
 
 
 def host(**resources: float) -> dict[str, float]:
-    return {"CPU": 64.0, HOST: 1.0, "GPU": sum(resources.values()), **resources}
+    return {"CPU": 64.0, NODE: 1.0, "GPU": sum(resources.values()), **resources}
 
 
 def plan(**fields: Any) -> list[TrialSpec]:

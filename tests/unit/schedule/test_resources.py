@@ -6,8 +6,8 @@ import pytest
 
 from raybench.errors import ClusterError
 from raybench.schedule.resources import (
-    HOST,
-    HOST_SHARE,
+    NODE,
+    NODE_SHARE,
     HostWatch,
     check_placeable,
     lanes_of,
@@ -21,22 +21,22 @@ def trial(hardware: str, **fields: Any) -> TrialSpec:
     return trial_spec({"model": "resnet18", "dataset": "mnist", "hardware": hardware, **fields})
 
 
-P100_HOST = {"CPU": 8.0, "GPU": 4.0, "P100": 4.0, HOST: 1.0, "node:10.0.0.1": 1.0}
-K80_HOST = {"CPU": 8.0, "GPU": 8.0, "K80": 8.0, HOST: 1.0, "node:10.0.0.2": 1.0}
+P100_HOST = {"CPU": 8.0, "GPU": 4.0, "P100": 4.0, NODE: 1.0, "node:10.0.0.1": 1.0}
+K80_HOST = {"CPU": 8.0, "GPU": 8.0, "K80": 8.0, NODE: 1.0, "node:10.0.0.2": 1.0}
 
 
 def test_a_gpu_trial_asks_for_its_type_and_for_its_processes() -> None:
     assert resources_of(trial("P100", num_workers=3)) == {
-        "CPU": 4.0, "GPU": 1.0, "P100": 1.0, HOST: HOST_SHARE
+        "CPU": 4.0, "GPU": 1.0, "P100": 1.0, NODE: NODE_SHARE
     }  # fmt: skip
 
 
 def test_a_cpu_trial_asks_for_its_threads() -> None:
-    assert resources_of(trial("cpu:4")) == {"CPU": 4.0, HOST: HOST_SHARE}
+    assert resources_of(trial("cpu:4")) == {"CPU": 4.0, NODE: NODE_SHARE}
 
 
 def test_isolation_takes_the_whole_host() -> None:
-    assert resources_of(trial("P100", isolation="node"))[HOST] == 1.0
+    assert resources_of(trial("P100", isolation="node"))[NODE] == 1.0
 
 
 def test_what_competes_for_a_device_asks_alike_and_keeps_its_order() -> None:
@@ -47,11 +47,11 @@ def test_what_competes_for_a_device_asks_alike_and_keeps_its_order() -> None:
     ]  # fmt: skip
     lanes = {lane.trials: lane.resources for lane in lanes_of(trials)}
     assert lanes == {
-        (trials[0], trials[2]): {"CPU": 5.0, "GPU": 1.0, "P100": 1.0, HOST: HOST_SHARE},
-        (trials[1],): {"CPU": 3.0, "GPU": 1.0, "K80": 1.0, HOST: HOST_SHARE},
-        (trials[3], trials[4]): {"CPU": 4.0, HOST: 1.0},
-        (trials[5],): {"CPU": 1.0, HOST: HOST_SHARE},
-        (trials[6],): {"CPU": 4.0, HOST: HOST_SHARE},
+        (trials[0], trials[2]): {"CPU": 5.0, "GPU": 1.0, "P100": 1.0, NODE: NODE_SHARE},
+        (trials[1],): {"CPU": 3.0, "GPU": 1.0, "K80": 1.0, NODE: NODE_SHARE},
+        (trials[3], trials[4]): {"CPU": 4.0, NODE: 1.0},
+        (trials[5],): {"CPU": 1.0, NODE: NODE_SHARE},
+        (trials[6],): {"CPU": 4.0, NODE: NODE_SHARE},
     }
 
 
@@ -76,7 +76,7 @@ def test_what_no_host_has_is_refused_with_what_there_is() -> None:
 
 
 def test_all_that_a_trial_needs_has_to_be_on_one_host() -> None:
-    hosts = [{"CPU": 64.0, HOST: 1.0}, {**P100_HOST, "CPU": 2.0}]
+    hosts = [{"CPU": 64.0, NODE: 1.0}, {**P100_HOST, "CPU": 2.0}]
     with pytest.raises(ClusterError, match="CPU 3, GPU 1, P100 1"):
         check_placeable([trial("P100")], hosts, "the cluster")
 

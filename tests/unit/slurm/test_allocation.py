@@ -32,11 +32,11 @@ from raybench.slurm.workdir import (
 )
 from raybench.system.kernels import GpuCheck, environment_for
 from raybench.system.ray_gcs import (
-    HOST_LABEL,
     JOB_LABEL,
+    NODE_LABEL,
     RayNode,
     gpus_by_label,
-    joined_hosts,
+    joined_nodes,
     ray_nodes,
 )
 
@@ -110,7 +110,7 @@ def test_offer_of_gpus_that_say_what_they_are() -> None:
     environ = {"SLURM_CPUS_ON_NODE": "8", "SLURM_GPUS_ON_NODE": "2", "CUDA_VISIBLE_DEVICES": "2,3"}
     offer = host_offer(environ, {"gpu": 2}, ["Tesla P100-PCIE-16GB"] * 2)
     assert offer == Offer(cpus=8, gpus=2, label="P100", verified=True)
-    assert offer.resources == {"P100": 2, "raybench_host": 1}
+    assert offer.resources == {"P100": 2, "raybench_node": 1}
 
 
 def test_offer_without_a_driver_is_unverified() -> None:
@@ -122,7 +122,7 @@ def test_offer_without_a_driver_is_unverified() -> None:
 def test_offer_holds_no_gpu_that_slurm_did_not_give(names: list[str]) -> None:
     offer = host_offer({"SLURM_CPUS_ON_NODE": "4"}, {}, names)
     assert offer == Offer(cpus=4)
-    assert offer.resources == {"raybench_host": 1}
+    assert offer.resources == {"raybench_node": 1}
 
 
 def test_offer_counts_visible_devices_where_slurm_gives_no_number() -> None:
@@ -240,7 +240,7 @@ def arguments(*, is_head: bool, dashboard: bool = True) -> list[str]:
         is_head=is_head,
         dashboard=dashboard,
         temp_dir=Path("/tmp/rb3-x"),
-        labels={JOB_LABEL: "3", HOST_LABEL: "p100-1"},
+        labels={JOB_LABEL: "3", NODE_LABEL: "p100-1"},
     )
 
 
@@ -250,9 +250,9 @@ def test_ray_start_of_the_head() -> None:
     assert "--include-dashboard=True" in head
     assert "--include-dashboard=False" in arguments(is_head=True, dashboard=False)
     resources = next(a for a in head if a.startswith("--resources=")).partition("=")[2]
-    assert json.loads(resources) == {"P100": 2, "raybench_host": 1}
+    assert json.loads(resources) == {"P100": 2, "raybench_node": 1}
     labels = next(a for a in head if a.startswith("--labels="))
-    assert labels == "--labels=raybench.job=3,raybench.host=p100-1,raybench.gpu=P100"
+    assert labels == "--labels=raybench.job=3,raybench.node=p100-1,raybench.gpu=P100"
 
 
 def test_ray_start_of_another_host() -> None:
@@ -275,12 +275,12 @@ def test_no_client_server() -> None:
 
 def test_nodes_of_a_job_and_gpus_of_a_cluster() -> None:
     nodes = [
-        RayNode(node_id="a", labels={JOB_LABEL: "1", HOST_LABEL: "x"}, resources={"P100": 4.0}),
-        RayNode(node_id="b", labels={JOB_LABEL: "1", HOST_LABEL: "y"}, resources={"P100": 2.0}),
-        RayNode(node_id="c", labels={JOB_LABEL: "2", HOST_LABEL: "z"}, resources={"K80": 8.0}),
+        RayNode(node_id="a", labels={JOB_LABEL: "1", NODE_LABEL: "x"}, resources={"P100": 4.0}),
+        RayNode(node_id="b", labels={JOB_LABEL: "1", NODE_LABEL: "y"}, resources={"P100": 2.0}),
+        RayNode(node_id="c", labels={JOB_LABEL: "2", NODE_LABEL: "z"}, resources={"K80": 8.0}),
         RayNode(node_id="d", labels={}, resources={"CPU": 1.0}),
     ]
-    assert joined_hosts(nodes, "1") == {"x", "y"}
+    assert joined_nodes(nodes, "1") == {"x", "y"}
     assert gpus_by_label(nodes) == {"P100": 6, "K80": 8}
 
 
