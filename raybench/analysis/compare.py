@@ -73,7 +73,8 @@ class Change:
     @property
     def title(self) -> str:
         """``ResNet-18 · MNIST · P100``, with the configuration where there are several."""
-        names = [model_title(self.key.model), dataset_title(self.key.dataset), self.key.hardware]
+        model, dataset, hardware = self.key
+        names = [model_title(model), dataset_title(dataset), str(hardware)]
         return " · ".join([*names, *([self.configuration] if self.configuration else [])])
 
 
@@ -141,7 +142,7 @@ def _cells(
     for group in configurations(frame, allow):
         columns = {name: group.frame[name].tolist() for name in SPEC}
         for key, rows in group.positions.items():
-            label = key._replace(hardware=key.hardware.partition(" ")[0])
+            label = key._replace(hardware=replace(key.hardware, device=""))
             spec = tuple(plain(columns[name][rows[0]]) for name in SPEC)
             found.setdefault((label, spec), []).append((group, key))
     for identity, several in found.items():
@@ -176,7 +177,7 @@ def _change(
         if not cells:
             return replace(unjudged, problem=f"not in {side}")
         if len(cells) > 1:
-            several = "; ".join(group.name or key.hardware for group, key in cells)
+            several = "; ".join(group.name or str(key.hardware) for group, key in cells)
             return replace(unjudged, problem=f"{side} holds unlike trials: {several}")
         ((group, key),) = cells
         if not group.completed[key]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -13,7 +13,7 @@ import pandas as pd
 
 from raybench.analysis.columns import IDENTITY, LARGEST
 from raybench.catalog.datasets import DATASETS
-from raybench.catalog.hardware import cpu_threads
+from raybench.catalog.hardware import Hardware
 from raybench.catalog.models import MODELS, model_title
 from raybench.errors import SpecError, nearest
 from raybench.spec.trial import TrialSpec
@@ -29,7 +29,11 @@ class Key(NamedTuple):
 
     model: str
     dataset: str
-    hardware: str
+    hardware: Hardware
+
+    def document(self) -> dict[str, str]:
+        """Return it for programs, the hardware as a text."""
+        return {**self._asdict(), "hardware": str(self.hardware)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,20 +42,21 @@ class Configuration:
 
     Attributes:
         name: what sets them apart from the other configurations, or "".
-        frame: a row for each trial; ``hardware`` has the device's own name in parentheses where
-            several kinds of device bear one label.
+        frame: a row for each trial.
+        cells: of each row; its hardware has the device's own name where several kinds of device
+            bear one label.
     """
 
     name: str
     frame: pd.DataFrame
+    cells: Sequence[Key]
 
     @cached_property
     def positions(self) -> dict[Key, list[int]]:
         """Row numbers of each cell's trials."""
         found: dict[Key, list[int]] = {}
-        names = (self.frame[name] for name in Key._fields)
-        for position, values in enumerate(zip(*names, strict=True)):
-            found.setdefault(Key(*values), []).append(position)
+        for position, key in enumerate(self.cells):
+            found.setdefault(key, []).append(position)
         return found
 
     @cached_property
@@ -73,19 +78,19 @@ class Configuration:
         return _ordered((key.dataset for key in self.positions), tuple(DATASETS))
 
     @cached_property
-    def hardware(self) -> tuple[str, ...]:
+    def hardware(self) -> tuple[Hardware, ...]:
         """The fastest first; without any result last."""
         slowness = self._slowness
-        return tuple(sorted(slowness, key=lambda label: (slowness[label], label)))
+        return tuple(sorted(slowness, key=lambda hardware: (slowness[hardware], hardware)))
 
     @property
-    def slowest(self) -> str:
+    def slowest(self) -> Hardware:
         """The hardware that is slowest, of those with a result."""
-        measured = [label for label in self.hardware if math.isfinite(self._slowness[label])]
+        measured = [each for each in self.hardware if math.isfinite(self._slowness[each])]
         return (measured or self.hardware)[-1]
 
     @cached_property
-    def _slowness(self) -> dict[str, float]:
+    def _slowness(self) -> dict[Hardware, float]:
         """Mean over cells of log(time / mean time of that model and dataset); inf without any."""
         times = self.frame["running_time_s"].tolist()
         logs = {
@@ -96,13 +101,13 @@ class Configuration:
         levels: dict[tuple[str, str], list[float]] = {}
         for key, value in logs.items():
             levels.setdefault((key.model, key.dataset), []).append(value)
-        relative: dict[str, list[float]] = {key.hardware: [] for key in self.positions}
+        relative: dict[Hardware, list[float]] = {key.hardware: [] for key in self.positions}
         for key, value in logs.items():
             level = levels[key.model, key.dataset]
             relative[key.hardware].append(value - math.fsum(level) / len(level))
         return {
-            label: math.fsum(values) / len(values) if values else math.inf
-            for label, values in relative.items()
+            hardware: math.fsum(values) / len(values) if values else math.inf
+            for hardware, values in relative.items()
         }
 
     @property
@@ -132,7 +137,7 @@ class Configuration:
 
     def title(self, key: Key) -> str:
         """``ResNet-18 · MNIST · P100``."""
-        return " · ".join((model_title(key.model), dataset_title(key.dataset), key.hardware))
+        return " · ".join((model_title(key.model), dataset_title(key.dataset), str(key.hardware)))
 
     @cached_property
     def identities(self) -> dict[Key, dict[str, Any]]:
@@ -161,11 +166,10 @@ def configurations(frame: pd.DataFrame, allow: Collection[str] = ()) -> list[Con
         SpecError: a field of ``allow`` is unknown.
     """
     check_fields(allow)
-    if "device" not in allow:
-        frame = frame.assign(hardware=_distinct_hardware(frame))
-    varying = _varying(frame, allow)
+    cells = _cells(frame, by_device="device" not in allow)
+    varying = _varying(frame, cells, allow)
     if not varying:
-        return [Configuration(name="", frame=frame.reset_index(drop=True))]
+        return [Configuration(name="", frame=frame.reset_index(drop=True), cells=cells)]
     positions: dict[tuple[Any, ...], list[int]] = {}
     for position, values in enumerate(zip(*varying.values(), strict=True)):
         positions.setdefault(values, []).append(position)
@@ -174,16 +178,16 @@ def configurations(frame: pd.DataFrame, allow: Collection[str] = ()) -> list[Con
     stray = [v for v in positions if None in v and not any(_agree(v, other) for other in whole)]
     found = []
     for values in sorted([*whole, *stray], key=_sort_key):
-        fitting = [
+        fitting = sorted(
             position
             for others, holders in positions.items()
             if others == values or (None in others and _agree(others, values))
             for position in holders
-        ]
+        )
         known = {f: v for f, v in zip(varying, values, strict=True) if v is not None}
         name = ", ".join(f"{field} {value}" for field, value in known.items())
-        rows = frame.iloc[sorted(fitting)].reset_index(drop=True)
-        found.append(Configuration(name=name, frame=rows))
+        rows = frame.iloc[fitting].reset_index(drop=True)
+        found.append(Configuration(name=name, frame=rows, cells=[cells[i] for i in fitting]))
     return found
 
 
@@ -212,8 +216,7 @@ def mismatches(
     if key not in group.identities or other not in group.identities:
         return []
     first, second = group.identities[key], group.identities[other]
-    labels = [name.partition(" ")[0] for name in (key.hardware, other.hardware)]
-    on_cpu = [cpu_threads(label) is not None for label in labels]
+    on_cpu = [hardware.cpu_threads is not None for hardware in (key.hardware, other.hardware)]
     found = []
     for name in MISMATCHABLE:
         values = (first[name], second[name])
@@ -265,13 +268,16 @@ def _meant(name: str, value: Any) -> Any:
     return value
 
 
-def _varying(frame: pd.DataFrame, allow: Collection[str]) -> dict[str, list[Any]]:
+def _varying(
+    frame: pd.DataFrame, cells: Sequence[Key], allow: Collection[str]
+) -> dict[str, list[Any]]:
     """Return the values of each field that differs between trials of one cell.
 
     In the spec a null is a value, such as no limit; elsewhere it is unknown.
     """
     found = {}
-    cells = [frame[name] for name in Key._fields]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(cells))}
+    cell_of = [numbers[key] for key in cells]
     for name in IDENTITY:
         in_spec = name in TrialSpec.model_fields
         if name in (*Key._fields, *allow) or frame[name].nunique(dropna=not in_spec) < 2:
@@ -279,27 +285,29 @@ def _varying(frame: pd.DataFrame, allow: Collection[str]) -> dict[str, list[Any]
         values = [plain(value) for value in frame[name]]
         if in_spec:
             values = [_meant(name, value) for value in values]
-        column = pd.Series(values, index=frame.index, dtype="object")
-        if (column.groupby(cells, sort=False).nunique() > 1).any():
+        column = pd.Series(values, dtype="object")
+        if (column.groupby(cell_of, sort=False).nunique() > 1).any():
             found[name] = values
     return found
 
 
-def _distinct_hardware(frame: pd.DataFrame) -> pd.Series[str]:
-    """Tell apart the kinds of device that bear one label, such as a P100's PCIe and SXM2."""
-    kinds = frame.groupby("hardware", sort=False)["device"].nunique()
-    several = set(kinds[kinds > 1].index)
-    if not several:
-        return frame["hardware"]
-    return pd.Series(
-        [
-            # A bar would end the cell of a Markdown table.
-            f"{label} ({device.replace('|', '/')})" if label in several and device else label
-            for label, device in zip(frame["hardware"], frame["device"], strict=True)
-        ],
-        index=frame.index,
-        dtype="object",
-    )
+def _cells(frame: pd.DataFrame, *, by_device: bool) -> list[Key]:
+    """Return each row's cell; kinds of device that bear one label, such as a P100's PCIe and SXM2,
+    are told apart.
+    """
+    several: set[str] = set()
+    if by_device:
+        kinds = frame.groupby("hardware", sort=False)["device"].nunique()
+        several = set(kinds[kinds > 1].index)
+    found: dict[tuple[str, str], Hardware] = {}
+    hardware = []
+    for label, device in zip(frame["hardware"], frame["device"], strict=True):
+        own_name = device if label in several and device else ""
+        each = found.get((label, own_name))
+        if each is None:
+            each = found[label, own_name] = Hardware(label, device=own_name)
+        hardware.append(each)
+    return list(map(Key, frame["model"], frame["dataset"], hardware))
 
 
 def _ordered(names: Any, catalog: tuple[str, ...]) -> tuple[str, ...]:

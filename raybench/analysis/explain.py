@@ -20,7 +20,7 @@ from raybench.analysis.configurations import Configuration, Key, configurations,
 from raybench.analysis.stability import unsteady
 from raybench.analysis.statistics import Line, Ratio, line_through, mean, ratio_of_means
 from raybench.analysis.tables import Options, check_baseline
-from raybench.catalog.hardware import GPUS
+from raybench.catalog.hardware import Hardware
 
 NOTABLE = sentences.NOTABLE
 
@@ -119,10 +119,10 @@ class Explanation:
     """
 
     configuration: str
-    baseline: str
+    baseline: Hardware
     parts: Mapping[Key, Parts]
     gains: Mapping[Key, Gain]
-    lines: Mapping[tuple[str, str], Line]
+    lines: Mapping[tuple[str, Hardware], Line]
     sentences: Mapping[str, tuple[str, ...]]
     notes: tuple[str, ...]
 
@@ -186,7 +186,7 @@ class _Samples:
         wanted = (*names, *INPUT, "utilization", "flops_per_image", "device", "used_precision")
         self.columns = {name: group.frame[name].tolist() for name in wanted}
         self.flops: dict[str, float] = {}
-        self.models_of: dict[tuple[str, str], int] = {}
+        self.models_of: dict[tuple[str, Hardware], int] = {}
 
     def values(self, name: str, key: Key) -> list[float]:
         """Return a figure of each repeat, if every one has a plausible one."""
@@ -254,7 +254,7 @@ class _Samples:
         peaks = []
         for side in (key, over):
             position = self.group.completed[side][0]
-            gpu = GPUS.get(side.hardware.partition(" ")[0])
+            gpu = side.hardware.gpu
             device = self.columns["device"][position]
             if gpu is None or not isinstance(device, str):
                 return None
@@ -266,9 +266,9 @@ class _Samples:
         ours, theirs = peaks
         return ours / theirs if ours and theirs else None
 
-    def lines(self, measured: Sequence[Key]) -> dict[tuple[str, str], Line]:
+    def lines(self, measured: Sequence[Key]) -> dict[tuple[str, Hardware], Line]:
         """Fit time per image over FLOPs per image, on each (dataset, hardware)."""
-        points: dict[tuple[str, str], dict[float, list[float]]] = {}
+        points: dict[tuple[str, Hardware], dict[float, list[float]]] = {}
         for key in measured:
             flops = self.values("flops_per_image", key)
             rates = self.values("images_per_s", key)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import pandas as pd
 
 from raybench.analysis.configurations import Configuration, Key
-from raybench.catalog.hardware import cpu_threads
+from raybench.catalog.hardware import Hardware
 
 MOST_NAMES = 8
 """Cells and trials that a footnote names before it counts the rest."""
@@ -83,12 +83,10 @@ def _not_completed(group: Configuration) -> list[str]:
     """Count the trials without a result, and name them with the first line of the reason."""
     frame = group.frame
     found: dict[str, Counter[str]] = {}
-    columns = (frame[name] for name in ("status", "reason", *Key._fields))
-    for status, reason, model, dataset, hardware in zip(*columns, strict=True):
+    for status, reason, key in zip(frame["status"], frame["reason"], group.cells, strict=True):
         if status != "completed":
             why = f" ({reason})" if reason else ""
-            title = f"{group.title(Key(model, dataset, hardware))}{why}"
-            found.setdefault(status, Counter())[title] += 1
+            found.setdefault(status, Counter())[f"{group.title(key)}{why}"] += 1
     return [
         f"{status}: {counts.total()} of {len(frame)} trials: {named(_counted(counts))}"
         for status, counts in sorted(found.items())
@@ -106,31 +104,29 @@ def _counted(counts: Mapping[str, int]) -> list[str]:
 
 def _hardware(group: Configuration) -> list[str]:
     frame = group.frame
-    seen: dict[tuple[str, str], list[str]] = {}
-    rows = frame[["hardware", "device", "verified", "compute_capability"]].drop_duplicates()
-    for label, device, verified, capability in rows.itertuples(index=False):
-        plain_label = label.partition(" ")[0]
+    seen: dict[tuple[str, str], dict[Hardware, None]] = {}
+    columns = (frame[name] for name in ("device", "verified", "compute_capability"))
+    rows = zip((key.hardware for key in group.cells), *columns, strict=True)
+    for hardware, device, verified, capability in dict.fromkeys(rows):
         name = device if isinstance(device, str) else "a device without a name"
-        if cpu_threads(plain_label) is not None:
+        if hardware.cpu_threads is not None:
             if isinstance(device, str):
-                seen.setdefault(("measured on a CPU", name), []).append(label)
+                seen.setdefault(("measured on a CPU", name), {})[hardware] = None
         elif verified is not pd.NA and not verified:
             simulated = not isinstance(capability, str)
             what = "simulated, not a GPU's figure" if simulated else "label not verified"
-            seen.setdefault((what, name), []).append(label)
+            seen.setdefault((what, name), {})[hardware] = None
     return [
-        f"{', '.join(dict.fromkeys(labels))}: {what} ({device})"
-        for (what, device), labels in seen.items()
+        f"{', '.join(map(str, kinds))}: {what} ({device})" for (what, device), kinds in seen.items()
     ]
 
 
 def _tuned(group: Configuration) -> list[str]:
     """Say that each hardware is at its best, and with which settings."""
-    columns = ["tuned", *Key._fields]
-    rows = group.frame[columns].dropna(subset=["tuned"]).drop_duplicates()
     found: dict[str, list[str]] = {}
-    for settings, *key in rows.itertuples(index=False):
-        found.setdefault(settings, []).append(group.title(Key(*key)))
+    for settings, key in dict.fromkeys(zip(group.frame["tuned"], group.cells, strict=True)):
+        if isinstance(settings, str):
+            found.setdefault(settings, []).append(group.title(key))
     if not found:
         return []
     chosen = "; ".join(f"{settings} ({named(titles)})" for settings, titles in found.items())
@@ -139,10 +135,9 @@ def _tuned(group: Configuration) -> list[str]:
 
 def _warnings(group: Configuration) -> list[str]:
     found: dict[str, Counter[str]] = {}
-    columns = (group.frame[name] for name in ("warnings", *Key._fields))
-    for kinds, model, dataset, hardware in zip(*columns, strict=True):
+    for kinds, key in zip(group.frame["warnings"], group.cells, strict=True):
         for kind in (kinds or "").split():
-            found.setdefault(kind, Counter())[group.title(Key(model, dataset, hardware))] += 1
+            found.setdefault(kind, Counter())[group.title(key)] += 1
     return [
         f"warning {kind}: {counts.total()} of {len(group.frame)} trials: {named(_counted(counts))}"
         for kind, counts in sorted(found.items())
@@ -154,9 +149,14 @@ def _allowed(group: Configuration, allow: Collection[str]) -> list[str]:
     said = []
     for name in allow:
         values: dict[str, list[str]] = {}
-        pairs = group.frame[[name, "hardware"]].dropna().drop_duplicates()
-        for value, hardware in pairs.itertuples(index=False):
-            values.setdefault(str(value), []).append(hardware)
+        known = group.frame[name].notna()
+        pairs = (
+            (str(value), str(key.hardware))
+            for value, key, is_known in zip(group.frame[name], group.cells, known, strict=True)
+            if is_known
+        )
+        for value, hardware in dict.fromkeys(pairs):
+            values.setdefault(value, []).append(hardware)
         if len(values) > 1:
             shown = "; ".join(f"{value} ({', '.join(on)})" for value, on in values.items())
             said.append(f"{name} differs, as allowed: {shown}")

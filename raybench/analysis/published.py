@@ -18,6 +18,7 @@ from raybench.analysis.columns import MOST, printable
 from raybench.analysis.configurations import Configuration, Key, configurations
 from raybench.analysis.frame import tidy_frame
 from raybench.analysis.tables import Cell, Options, make_table, make_tables
+from raybench.catalog.hardware import Hardware
 from raybench.errors import SpecError, nearest
 
 COLUMNS_OF_REFERENCE = ("hardware", "model", "dataset", "running_time_s", "accuracy")
@@ -117,7 +118,7 @@ def _beside(
     return {
         "quantity": name,
         "configuration": group.name,
-        **key._asdict(),
+        **key.document(),
         "own": own.value,
         "low": own.low,
         "high": own.high,
@@ -126,14 +127,17 @@ def _beside(
     }
 
 
-def _common_baseline(group: Configuration, reference: Reference, options: Options) -> str | None:
+def _common_baseline(
+    group: Configuration, reference: Reference, options: Options
+) -> Hardware | None:
     """Return the baseline that was asked for, or the slowest published one that was measured."""
-    common = set(group.hardware) & set(reference.frame["hardware"])
+    common = set(group.hardware) & {Hardware(label) for label in reference.frame["hardware"]}
     if len(common) < 2:
         return None
     if options.baseline in common:
         return options.baseline
-    shared = reference.frame[reference.frame["hardware"].isin(common)]
+    labels = [hardware.label for hardware in common]
+    shared = reference.frame[reference.frame["hardware"].isin(labels)]
     return configurations(shared)[0].slowest
 
 

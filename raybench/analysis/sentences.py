@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from raybench.analysis.configurations import Configuration, Key, dataset_title
 from raybench.analysis.statistics import Line, Ratio, quotient, verdicts
-from raybench.catalog.hardware import cpu_threads
+from raybench.catalog.hardware import Hardware
 from raybench.catalog.models import model_title
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def shown(ratio: Ratio, decimals: int = 2) -> str:
 
 
 def of_gains(
-    baseline: str, parts: Mapping[Key, Parts], gains: Mapping[Key, Gain]
+    baseline: Hardware, parts: Mapping[Key, Parts], gains: Mapping[Key, Gain]
 ) -> dict[str, list[str]]:
     """Say of each cell what holds its speedup back, and what the datasheets would lead to."""
     said = {}
@@ -77,7 +77,7 @@ def _split(key: Key, parts: Parts, step_ms: float) -> str:
         return " (its phases are unknown)"
     if not parts.add_up:
         return " (its phases, timed apart, come to more than a step: they do not say which part)"
-    on_cpu = cpu_threads(key.hardware.partition(" ")[0]) is not None
+    on_cpu = key.hardware.cpu_threads is not None
     named = {
         "waiting for data": parts.data_ms,
         "transfer": parts.transfer_ms,
@@ -150,7 +150,7 @@ def _datasheets(gain: Gain) -> str | None:
 
 
 def of_models(
-    group: Configuration, baseline: str, gains: Mapping[Key, Gain], flops: Mapping[str, float]
+    group: Configuration, baseline: Hardware, gains: Mapping[Key, Gain], flops: Mapping[str, float]
 ) -> list[str]:
     """Say whether the lightest model gains less than the heaviest, and whether by overhead."""
     pairs = []
@@ -170,7 +170,7 @@ def of_models(
 
 
 def _lighter(
-    light: Key, heavy: Key, baseline: str, gains: Mapping[Key, Gain], verdict: str | None
+    light: Key, heavy: Key, baseline: Hardware, gains: Mapping[Key, Gain], verdict: str | None
 ) -> str:
     names = f"{model_title(light.model)} (lighter) and {model_title(heavy.model)}"
     both = [shown(gains[key].running_time) for key in (light, heavy)]
@@ -202,7 +202,7 @@ def _cause(verdict: str, relation: str, light: Ratio, heavy: Ratio) -> str:
 
 
 def of_lines(
-    lines: Mapping[tuple[str, str], Line], models: Mapping[tuple[str, str], int]
+    lines: Mapping[tuple[str, Hardware], Line], models: Mapping[tuple[str, Hardware], int]
 ) -> list[str]:
     """Say what part of an image's time does not grow with a model's FLOPs."""
     said = []

@@ -19,6 +19,7 @@ from raybench.analysis.columns import MOST
 from raybench.analysis.configurations import Configuration, Key, configurations, mismatches
 from raybench.analysis.stability import unsteady
 from raybench.analysis.statistics import Mean, Ratio, geometric_mean, mean, ratio_of_means, verdicts
+from raybench.catalog.hardware import Hardware
 from raybench.errors import SpecError, nearest
 
 State = Literal[
@@ -82,11 +83,11 @@ class Table:
     name: str
     quantity: Quantity
     configuration: str
-    baseline: str | None = None
+    baseline: Hardware | None = None
     models: tuple[str, ...]
-    columns: tuple[tuple[str, str], ...]
+    columns: tuple[tuple[Hardware, str], ...]
     cells: Mapping[Key, Cell]
-    means: Mapping[str, Cell]
+    means: Mapping[Hardware, Cell]
     notes: tuple[str, ...]
 
 
@@ -97,12 +98,12 @@ class Options:
     Attributes:
         baseline: the hardware that speedups are over; None is the slowest.
         allow_mismatch: fields of the identity that may differ nevertheless.
-        prices: price of an hour on each hardware.
+        prices: price of an hour on the hardware of each label.
         currency: of the prices.
         target_accuracy: for the time to an accuracy, 0 to 1.
     """
 
-    baseline: str | None = None
+    baseline: Hardware | None = None
     allow_mismatch: Collection[str] = ()
     prices: Mapping[str, float] | None = None
     currency: str = ""
@@ -172,16 +173,17 @@ def make_tables(
     return [make_table(name, group, options) for group in found for name in names]
 
 
-def check_baseline(baseline: str | None, known: Collection[str]) -> None:
+def check_baseline(baseline: Hardware | None, known: Collection[Hardware]) -> None:
     """Refuse a baseline that has no results.
 
     Raises:
         SpecError: with the nearest.
     """
     if baseline is not None and baseline not in known:
+        names = [str(hardware) for hardware in sorted(known)]
         raise SpecError(
-            f"no results on the baseline {baseline!r}. {nearest(baseline, known)}".rstrip(),
-            allowed=", ".join(sorted(known)),
+            f"no results on the baseline '{baseline}'. {nearest(str(baseline), names)}".rstrip(),
+            allowed=", ".join(names),
         )
 
 
@@ -302,7 +304,9 @@ def _less_one(cell: Cell) -> Cell:
     return replace(cell, value=less(cell.value), low=less(cell.low), high=less(cell.high))
 
 
-def _ratio_notes(name: str, options: Options, baseline: str, ratios: Sequence[Ratio]) -> list[str]:
+def _ratio_notes(
+    name: str, options: Options, baseline: Hardware, ratios: Sequence[Ratio]
+) -> list[str]:
     less, equal = (", less 1", 0) if name == "improvement" else ("", 1)
     slowest = ", the slowest measured (--baseline chooses another)"
     said = [
@@ -350,10 +354,7 @@ def _cost(
     if not options.prices:
         raise SpecError("the cost table needs prices", hint="add --price P100=1.46/h")
     rows = zip(frame["hardware"], frame["running_time_s"], strict=True)
-    costs = [
-        options.prices.get(hardware.partition(" ")[0], math.nan) * time / 3600
-        for hardware, time in rows
-    ]
+    costs = [options.prices.get(hardware, math.nan) * time / 3600 for hardware, time in rows]
     prices = (f"{price:g} an hour on {name}" for name, price in options.prices.items())
     meaning = f"the running time, at {', '.join(prices)}; setup and warm-up cost extra"
     return replace(quantity, unit=options.currency, meaning=meaning), costs

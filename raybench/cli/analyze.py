@@ -68,6 +68,7 @@ def analyze(
 ) -> None:
     """Print running time, accuracy and speedup of what was measured."""
     from raybench.analysis.tables import DEFAULT_TABLES, Options, make_tables
+    from raybench.catalog.hardware import Hardware
     from raybench.report.text import check_format
 
     tablefmt = "json" if as_json else tablefmt
@@ -80,7 +81,7 @@ def analyze(
     names = list(table or DEFAULT_TABLES)
     names += [name for name in _implied(price, target_accuracy) if name not in names]
     options = Options(
-        baseline=canonical(baseline),
+        baseline=None if baseline is None else Hardware.parse(baseline),
         allow_mismatch=tuple(allow_mismatch or ()),
         prices=_prices(price or ()),
         currency=currency,
@@ -159,17 +160,9 @@ def _implied(price: Sequence[str] | None, target_accuracy: float | None) -> list
     return [*cost, *(["time-to-accuracy"] if target_accuracy is not None else [])]
 
 
-def canonical(label: str | None) -> str | None:
-    """Spell a label as the catalog does; a label with a device's name, or of a reference, stays."""
-    from raybench.catalog.hardware import canonical_label
-
-    try:
-        return None if label is None else canonical_label(label)
-    except SpecError:
-        return label
-
-
 def _prices(given: Sequence[str]) -> Mapping[str, float]:
+    from raybench.catalog.hardware import Hardware
+
     prices = {}
     for entry in given:
         match = re.fullmatch(r"\s*(.+?)\s*=\s*(\d+(?:\.\d+)?)\s*(?:/\s*h)?\s*", entry)
@@ -177,7 +170,7 @@ def _prices(given: Sequence[str]) -> Mapping[str, float]:
             raise SpecError(
                 f"cannot read the price {entry!r}", allowed="HARDWARE=PRICE/h, such as P100=1.46/h"
             )
-        prices[canonical(match[1]) or match[1]] = float(match[2])
+        prices[Hardware.parse(match[1]).label] = float(match[2])
     return prices
 
 

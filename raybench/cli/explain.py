@@ -27,12 +27,16 @@ def explain(
     from raybench.analysis import explain as room
     from raybench.analysis.frame import load
     from raybench.analysis.tables import Options
-    from raybench.cli.analyze import canonical, print_problems
+    from raybench.catalog.hardware import Hardware
+    from raybench.cli.analyze import print_problems
     from raybench.report import findings
     from raybench.report.text import as_json as to_json
 
     frame, problems = load(results)
-    options = Options(baseline=canonical(baseline), allow_mismatch=tuple(allow_mismatch or ()))
+    options = Options(
+        baseline=None if baseline is None else Hardware.parse(baseline),
+        allow_mismatch=tuple(allow_mismatch or ()),
+    )
     explanations = room.explain(frame, options)
     if as_json:
         documents = [findings.explanation_document(explanation) for explanation in explanations]

@@ -105,7 +105,7 @@ def _names(key: Key) -> dict[str, str]:
     return {
         "model": model_title(key.model),
         "dataset": dataset_title(key.dataset),
-        "hardware": key.hardware,
+        "hardware": str(key.hardware),
     }
 
 
@@ -120,14 +120,14 @@ def explanation_document(explanation: Explanation) -> dict[str, Any]:
 
     return {
         "configuration": explanation.configuration,
-        "baseline": explanation.baseline,
+        "baseline": str(explanation.baseline),
         "steps": [
-            {**key._asdict(), **asdict(parts), "rest_ms": parts.rest_ms}
+            {**key.document(), **asdict(parts), "rest_ms": parts.rest_ms}
             for key, parts in explanation.parts.items()
         ],
         "speedups": [
             {
-                **key._asdict(),
+                **key.document(),
                 "running_time": ratio(gain.running_time),
                 "training": ratio(gain.training),
                 "without_input": ratio(gain.without_input),
@@ -138,7 +138,7 @@ def explanation_document(explanation: Explanation) -> dict[str, Any]:
             for key, gain in explanation.gains.items()
         ],
         "ms_per_image_over_gflops": [
-            {"dataset": dataset, "hardware": hardware, **asdict(line)}
+            {"dataset": dataset, "hardware": str(hardware), **asdict(line)}
             for (dataset, hardware), line in explanation.lines.items()
         ],
         "sentences": {about: list(said) for about, said in explanation.sentences.items()},
@@ -202,7 +202,7 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
         figures = {"ratio": ratio.value if ratio else None, "low": low, "high": high}
         cells.append(
             {
-                **change.key._asdict(),
+                **change.key.document(),
                 "configuration": change.configuration,
                 **finite(figures),
                 "n": ratio.n if ratio else 0,

@@ -16,6 +16,7 @@ import tabulate
 
 from raybench.analysis.configurations import Key, dataset_title
 from raybench.analysis.tables import Cell, Table
+from raybench.catalog.hardware import Hardware
 from raybench.catalog.models import model_title
 from raybench.errors import SpecError, nearest
 from raybench.report import latex
@@ -77,11 +78,12 @@ def as_document(tables: Iterable[Table]) -> list[dict[str, Any]]:
             "table": table.name,
             "title": title(table),
             "configuration": table.configuration,
-            "baseline": table.baseline,
+            "baseline": str(table.baseline) if table.baseline else None,
             "unit": "" if table.quantity.unit in ("%", "×") else table.quantity.unit,
-            "cells": [{**key._asdict(), **_figures(cell)} for key, cell in table.cells.items()],
+            "cells": [{**key.document(), **_figures(cell)} for key, cell in table.cells.items()],
             "geometric_means": [
-                {"hardware": hardware, **_figures(cell)} for hardware, cell in table.means.items()
+                {"hardware": str(hardware), **_figures(cell)}
+                for hardware, cell in table.means.items()
             ],
             "notes": list(table.notes),
         }
@@ -139,7 +141,7 @@ def decimals_of(half_width: float, usual: int) -> int:
     return min(max(1 - math.floor(math.log10(half_width)), 0), usual + 2)
 
 
-def _body(table: Table, columns: Sequence[tuple[str, str]]) -> list[list[str]]:
+def _body(table: Table, columns: Sequence[tuple[Hardware, str]]) -> list[list[str]]:
     rows = []
     for model in table.models:
         cells = (table.cells.get(Key(model, d, h)) for h, d in columns)
@@ -185,27 +187,44 @@ def _around(heading: str, body: str | None, notes: Sequence[str], tablefmt: str)
     return "\n\n".join(block for block in blocks if block)
 
 
-def _grid(table: Table, columns: Sequence[tuple[str, str]], tablefmt: str) -> str:
+def _grid(table: Table, columns: Sequence[tuple[Hardware, str]], tablefmt: str) -> str:
     headers = ["model", *(f"{h} {dataset_title(d)}" for h, d in columns)]
     return tabulate.tabulate(
         _body(table, columns),
-        headers=[html.escape(h) for h in headers] if tablefmt == "unsafehtml" else headers,
+        headers=[in_a_cell(header, tablefmt) for header in headers],
         tablefmt=tablefmt,
         disable_numparse=True,
         colalign=("left", *("right",) * len(columns)),
     )
 
 
+def in_a_cell(text: str, tablefmt: str) -> str:
+    """Escape what a format of tabulate would act on in a cell; html and latex escape themselves."""
+    if tablefmt == "unsafehtml":
+        return html.escape(text)
+    if tablefmt == "latex_raw":
+        return latex.escaped(text)
+    return text.replace("|", _BARS.get(tablefmt, "|"))
+
+
+_BARS = {
+    **dict.fromkeys(("github", "pipe", "asciidoc", "jira", "youtrack"), r"\|"),
+    **dict.fromkeys(("mediawiki", "moinmoin", "textile"), "&#124;"),
+    "orgtbl": r"\vert{}",
+}
+"""What stands for a bar, where a bare one would end the cell."""
+
+
 def _latex(table: Table) -> str:
     """Return a floating table with booktabs, datasets grouped under their hardware."""
     if not table.columns:
         return f"% {latex.escaped(title(table))}: {NOTHING}"
-    groups: dict[str, int] = {}
+    groups: dict[Hardware, int] = {}
     for hardware, _dataset in table.columns:
         groups[hardware] = groups.get(hardware, 0) + 1
     spans, rules, start = [], [], 2
     for hardware, width in groups.items():
-        spans.append(rf"\multicolumn{{{width}}}{{c}}{{{latex.escaped(hardware)}}}")
+        spans.append(rf"\multicolumn{{{width}}}{{c}}{{{latex.escaped(str(hardware))}}}")
         rules.append(rf"\cmidrule(lr){{{start}-{start + width - 1}}}")
         start += width
     return latex.floating(
@@ -242,8 +261,7 @@ def render_rows(
         cells = [list(row.values()) for row in rows]
         return latex.floating(heading, heads, cells, notes, align="l" * len(heads))
     body = tabulate.tabulate(
-        # A bar would end the cell of a Markdown table.
-        [[cell.replace("|", "/") for cell in row.values()] for row in rows],
+        [[in_a_cell(cell, tablefmt) for cell in row.values()] for row in rows],
         headers=list(rows[0]) if rows else [],
         tablefmt=tablefmt,
         disable_numparse=True,

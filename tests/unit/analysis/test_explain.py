@@ -17,13 +17,14 @@ from raybench.analysis.configurations import Key
 from raybench.analysis.frame import from_records
 from raybench.analysis.statistics import line_through, ratio_of_means
 from raybench.analysis.tables import Options
+from raybench.catalog.hardware import Hardware
 from raybench.cli.explain import explain
 from raybench.errors import SpecError
 from raybench.report.findings import explanation_document, render_explanation
 from raybench.report.text import as_json
 
-P100 = Key("resnet18", "mnist", "P100")
-K80 = Key("resnet18", "mnist", "K80")
+P100 = Key("resnet18", "mnist", Hardware("P100"))
+K80 = Key("resnet18", "mnist", Hardware("K80"))
 
 
 def explained(records, **options):
@@ -223,7 +224,7 @@ def on_a_line(models, repeats=3, off=(0.0, 0.0, 0.0, 0.0)):
 
 def test_two_models_lie_on_a_line_within_what_their_repeats_spread():
     found = on_a_line(["resnet18", "googlenet"])
-    line = found.lines["mnist", "P100"]
+    line = found.lines["mnist", Hardware("P100")]
     # scipy.stats.linregress of the six points: standard errors 0.018156 and 0.0013608
     t = 2.7764451051977987  # 97.5 % quantile of Student's t with 4 degrees of freedom
     assert (line.intercept, line.slope) == pytest.approx((0.5, 0.2))
@@ -238,7 +239,7 @@ def test_two_models_lie_on_a_line_within_what_their_repeats_spread():
 def test_repeats_of_a_model_do_not_show_that_models_lie_on_a_line():
     off = (0.2, -0.3, 0.1, 0.0)
     few, many = (on_a_line(list(GFLOPS), repeats=repeats, off=off) for repeats in (2, 20))
-    one, other = (found.lines["mnist", "P100"] for found in (few, many))
+    one, other = (found.lines["mnist", Hardware("P100")] for found in (few, many))
     # scipy.stats.linregress of the four means: standard errors 0.26755 and 0.0096923
     t = 4.302652729911275  # 97.5 % quantile of Student's t with 2 degrees of freedom
     for line in (one, other):
@@ -252,7 +253,7 @@ def test_repeats_of_a_model_do_not_show_that_models_lie_on_a_line():
 
 def test_a_model_with_more_flops_that_is_faster_is_no_line_of_flops():
     found = on_a_line(["resnet18", "googlenet"], off=(3.0, 0.0))
-    assert found.lines["mnist", "P100"].slope == pytest.approx(-0.3)
+    assert found.lines["mnist", Hardware("P100")].slope == pytest.approx(-0.3)
     assert found.sentences[ABOUT_LINES] == (
         "MNIST on P100, 2 models: the models with more FLOPs take less time (0.3000 ± 0.0038 ms an "
         "image for each GFLOP), so that FLOPs are not what it depends on here",
@@ -313,9 +314,9 @@ def test_unsteady_trials_are_named():
 
 
 def test_baseline_and_configurations():
-    assert explained(make_grid(1), baseline="P100").gains.keys() >= {K80}
+    assert explained(make_grid(1), baseline=Hardware("P100")).gains.keys() >= {K80}
     with pytest.raises(SpecError, match="no results on the baseline"):
-        explained(make_grid(1), baseline="A100")
+        explained(make_grid(1), baseline=Hardware("A100"))
     records = [make_record(batch_size=size) for size in (10, 50)]
     found = room.explain(from_records(records))
     assert [each.configuration for each in found] == ["batch_size 10", "batch_size 50"]

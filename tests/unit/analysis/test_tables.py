@@ -12,8 +12,11 @@ from raybench.analysis.configurations import Key, configurations
 from raybench.analysis.frame import from_records
 from raybench.analysis.published import load_reference
 from raybench.analysis.tables import QUANTITIES, Options, make_tables
+from raybench.catalog.hardware import Hardware
 from raybench.errors import SpecError
 from raybench.report.text import cell_text, render
+
+K80, P100, A100 = map(Hardware, ("K80", "P100", "A100"))
 
 PUBLISHED_SPEEDUPS = {
     ("googlenet", "cifar10"): 2.7811,
@@ -45,14 +48,14 @@ def pair(**changes):
 
 def test_the_published_speedups_and_their_geometric_mean():
     found = table(load_reference("li2022").frame)
-    assert found.baseline == "K80"
+    assert found.baseline == K80
     assert found.models == ("googlenet", "resnet18")
-    assert found.columns == (("P100", "cifar10"), ("P100", "mnist"), ("P100", "kmnist"))
+    assert found.columns == ((P100, "cifar10"), (P100, "mnist"), (P100, "kmnist"))
     for (model, dataset), speedup in PUBLISHED_SPEEDUPS.items():
-        cell = found.cells[Key(model, dataset, "P100")]
+        cell = found.cells[Key(model, dataset, P100)]
         assert round(cell.value, 4) == speedup
         assert (cell.low, cell.verdict, cell.n) == (None, None, 1)
-    assert round(found.means["P100"].value, 4) == 2.7907
+    assert round(found.means[P100].value, 4) == 2.7907
 
 
 def test_improvement_is_speedup_less_one():
@@ -88,7 +91,7 @@ def test_a_speedup_is_the_ratio_of_mean_times():
     for record in records:
         if (record.spec.model, record.spec.dataset) == ("resnet18", "mnist"):
             times[record.spec.hardware].append(record.running_time_s)
-    cell = found.cells[Key("resnet18", "mnist", "P100")]
+    cell = found.cells[Key("resnet18", "mnist", P100)]
     expected = (sum(times["K80"]) / 3) / (sum(times["P100"]) / 3)
     assert cell.value == pytest.approx(expected)
     assert cell.low < expected < cell.high
@@ -96,11 +99,11 @@ def test_a_speedup_is_the_ratio_of_mean_times():
 
 
 def test_the_baseline_is_the_slowest_unless_named():
-    assert table(make_grid(1)).baseline == "K80"
-    assert table(make_grid(1), baseline="P100").baseline == "P100"
+    assert table(make_grid(1)).baseline == K80
+    assert table(make_grid(1), baseline=P100).baseline == P100
     assert "the slowest measured" in notes(table(make_grid(1)))
     with pytest.raises(SpecError, match="did you mean 'K80'"):
-        table(make_grid(1), baseline="K81")
+        table(make_grid(1), baseline=Hardware("K81"))
 
 
 def test_one_hardware_alone_has_nothing_to_compare():
@@ -132,13 +135,13 @@ def test_one_hardware_alone_has_nothing_to_compare():
 def test_unlike_results_are_not_divided_without_leave(field, value, named):
     records = pair(**{field: value})
     refused = table(records)
-    cell = refused.cells[Key("resnet18", "mnist", "P100")]
+    cell = refused.cells[Key("resnet18", "mnist", P100)]
     assert (cell.state, cell.value) == ("not comparable", None)
     assert named in notes(refused)
     option = named.partition(":")[0].partition(".")[0]
     assert f"--allow-mismatch {option}" in notes(refused)
     allowed = table(records, allow_mismatch=[option])
-    assert allowed.cells[Key("resnet18", "mnist", "P100")].state == "measured"
+    assert allowed.cells[Key("resnet18", "mnist", P100)].state == "measured"
     assert f"{option} differs, as allowed" in notes(allowed)
 
 
@@ -158,14 +161,14 @@ def test_unlike_results_are_not_divided_without_leave(field, value, named):
 )
 def test_every_field_of_the_spec_is_guarded(field, value):
     records = [make_record(hardware="A100"), make_record(hardware="P100", **{field: value})]
-    found = table(records, baseline="P100")
-    assert found.cells[Key("resnet18", "mnist", "A100")].state == "not comparable"
+    found = table(records, baseline=P100)
+    assert found.cells[Key("resnet18", "mnist", A100)].state == "not comparable"
     assert f"{field}: " in notes(found)
 
 
 def test_whoever_does_not_verify_is_not_stopped_by_that_alone():
     records = [make_record(hardware="P100"), make_record(hardware="K80", verify_hardware=False)]
-    assert table(records).cells[Key("resnet18", "mnist", "P100")].state == "measured"
+    assert table(records).cells[Key("resnet18", "mnist", P100)].state == "measured"
 
 
 def test_an_unknown_field_to_allow_is_refused_with_the_nearest():
@@ -175,9 +178,9 @@ def test_an_unknown_field_to_allow_is_refused_with_the_nearest():
 
 def test_the_pipelines_workers_are_alike_between_threads_but_not_between_cpu_and_gpu():
     threads = [make_record(hardware="cpu:1"), make_record(hardware="cpu:2")]
-    assert table(threads).cells[Key("resnet18", "mnist", "cpu:2")].state == "measured"
+    assert table(threads).cells[Key("resnet18", "mnist", Hardware("cpu:2"))].state == "measured"
     found = table([make_record(hardware="cpu:1"), make_record(hardware="P100")])
-    assert found.cells[Key("resnet18", "mnist", "P100")].state == "not comparable"
+    assert found.cells[Key("resnet18", "mnist", P100)].state == "not comparable"
     assert "num_workers: 2 (P100), 0 (cpu:1)" in notes(found)
 
 
@@ -187,7 +190,7 @@ def test_what_a_cpu_has_not_is_no_mismatch():
         make_record(hardware="cpu:1", changes=missing),
         make_record(hardware="P100", num_workers=0),
     ]
-    assert table(records).cells[Key("resnet18", "mnist", "P100")].state == "measured"
+    assert table(records).cells[Key("resnet18", "mnist", P100)].state == "measured"
 
 
 def test_processors_of_two_kinds_are_two_kinds_of_hardware():
@@ -197,15 +200,20 @@ def test_processors_of_two_kinds_are_two_kinds_of_hardware():
         make_record(hardware="cpu:2"),
     ]
     (group,) = configurations(from_records(records))
-    assert set(group.hardware) == {
+    assert set(map(str, group.hardware)) == {
         "cpu:1 (AMD EPYC 7702)",
         "cpu:1 (Intel Xeon E5-2680 v4)",
         "cpu:2",
     }
-    found = table(records, baseline="cpu:2")
-    refused = found.cells[Key("resnet18", "mnist", "cpu:1 (AMD EPYC 7702)")]
+    found = table(records, baseline=Hardware("cpu:2"))
+    refused = found.cells[Key("resnet18", "mnist", Hardware("cpu:1", device="AMD EPYC 7702"))]
     assert refused.state == "not comparable"
-    assert table(records, baseline="cpu:2", allow_mismatch=["device"]).means["cpu:1"].value > 0
+    assert (
+        table(records, baseline=Hardware("cpu:2"), allow_mismatch=["device"])
+        .means[Hardware("cpu:1")]
+        .value
+        > 0
+    )
 
 
 def test_records_of_different_identity_are_never_pooled():
@@ -213,7 +221,7 @@ def test_records_of_different_identity_are_never_pooled():
     found = make_tables(from_records(records), ["running-time"])
     assert [t.configuration for t in found] == ["batch_size 10", "batch_size 50"]
     for t, record in zip(found, records, strict=True):
-        cell = t.cells[Key("resnet18", "mnist", "P100")]
+        cell = t.cells[Key("resnet18", "mnist", P100)]
         assert (cell.value, cell.n) == (record.running_time_s, 1)
 
 
@@ -241,7 +249,7 @@ def test_a_failed_trial_belongs_to_every_configuration_that_it_does_not_contradi
 def test_what_did_not_complete_is_shown_as_such_counted_and_named(status):
     records = [make_record(hardware="K80"), make_failed(hardware="P100", status=status)]
     times, speedups = make_tables(from_records(records), ["running-time", "speedup"])
-    key = Key("resnet18", "mnist", "P100")
+    key = Key("resnet18", "mnist", P100)
     assert times.cells[key].state == speedups.cells[key].state == status
     assert times.cells[key].value is None
     assert cell_text(times, times.cells[key]) == status
@@ -256,8 +264,8 @@ def test_repeats_that_failed_alike_are_counted_together():
 
 def test_cells_that_were_never_planned_are_no_failures():
     records = [make_record(dataset="mnist"), make_record(dataset="cifar10", hardware="K80")]
-    found = table(records, baseline="K80")
-    assert found.cells[Key("resnet18", "cifar10", "P100")].state == "absent"
+    found = table(records, baseline=K80)
+    assert found.cells[Key("resnet18", "cifar10", P100)].state == "absent"
     assert "–: not part of the grid" in notes(found)
     assert "not part of" not in notes(table([make_record()], "running-time"))
 
@@ -266,7 +274,7 @@ def test_a_completed_record_without_a_plausible_time_counts_as_failed():
     records = [make_record(changes={"running_time_s": time}) for time in (0.0, -1.0, 1e300)]
     for record in records:
         found = table([record], "running-time")
-        assert found.cells[Key("resnet18", "mnist", "P100")].state == "failed"
+        assert found.cells[Key("resnet18", "mnist", P100)].state == "failed"
         assert "without a plausible running time" in notes(found)
 
 
@@ -320,7 +328,7 @@ def test_warnings_of_the_trials_reach_the_table():
 
 def test_derived_quantities():
     record = make_record("resnet18", "mnist", "P100")
-    key = Key("resnet18", "mnist", "P100")
+    key = Key("resnet18", "mnist", P100)
     energy = record.device_telemetry.energy_j
     expected = {
         "images-per-s": record.images_per_s,
@@ -342,10 +350,10 @@ def test_derived_quantities():
 def test_what_was_not_measured_says_so():
     record = make_record(hardware="cpu:1")
     found = table([record], "energy-per-image")
-    assert found.cells[Key("resnet18", "mnist", "cpu:1")].state == "unmeasured"
+    assert found.cells[Key("resnet18", "mnist", Hardware("cpu:1"))].state == "unmeasured"
     assert "n/a: not measured in ResNet-18 · MNIST · cpu:1" in notes(found)
     never = table([record], "time-to-accuracy", target_accuracy=1.0)
-    assert never.cells[Key("resnet18", "mnist", "cpu:1")].state == "unmeasured"
+    assert never.cells[Key("resnet18", "mnist", Hardware("cpu:1"))].state == "unmeasured"
     assert "n/a: not reached by every trial of ResNet-18 · MNIST · cpu:1" in notes(never)
 
 
@@ -354,7 +362,7 @@ def test_the_time_to_an_accuracy_is_not_that_of_the_lucky_trials_alone():
     epochs = [{**epoch, "accuracy": 0.1} for epoch in other.model_dump()["epochs"]]
     unlucky = make_record(repeat=1, changes={"epochs": epochs})
     found = table([lucky, unlucky], "time-to-accuracy", target_accuracy=0.5)
-    assert found.cells[Key("resnet18", "mnist", "P100")].state == "unmeasured"
+    assert found.cells[Key("resnet18", "mnist", P100)].state == "unmeasured"
 
 
 def test_prices_hold_for_every_configuration_and_kind_of_device():
@@ -369,7 +377,7 @@ def test_prices_hold_for_every_configuration_and_kind_of_device():
     small, large = make_tables(from_records(records), ["cost"], options)
     for cell in small.cells.values():
         assert cell.state == "measured"
-    assert large.cells[Key("resnet18", "mnist", "K80")].state == "unmeasured"
+    assert large.cells[Key("resnet18", "mnist", K80)].state == "unmeasured"
     assert "n/a: no price was given for ResNet-18 · MNIST · K80" in notes(large)
     assert "the running time, at 3.6 an hour on P100; setup and warm-up cost extra" in notes(small)
 
@@ -435,7 +443,7 @@ def test_times_of_any_size_are_pooled(count):
         make_record(repeat=repeat, changes={"running_time_s": 10.0 ** (repeat % 15 - 3)})
         for repeat in range(count)
     ]
-    cell = table(records, "running-time").cells[Key("resnet18", "mnist", "P100")]
+    cell = table(records, "running-time").cells[Key("resnet18", "mnist", P100)]
     assert math.isfinite(cell.value)
     assert math.isfinite(cell.high)
 
@@ -458,7 +466,7 @@ def at_its_best(**options):
 def test_like_for_like_and_each_at_its_best_are_never_mixed():
     alike = [make_record(hardware=h, repeat=r) for r in range(3) for h in ("P100", "A100")]
     best, plain = make_tables(from_records([*alike, *at_its_best()]), ["speedup"], Options())
-    key = Key("resnet18", "mnist", "A100")
+    key = Key("resnet18", "mnist", A100)
     assert (best.configuration, plain.configuration) == ("execution best", "execution eager")
     assert [found.cells[key].n for found in (plain, best)] == [3, 3]
     assert best.cells[key].value == pytest.approx(2 * plain.cells[key].value, rel=0.05)

@@ -100,7 +100,7 @@ def test_markup_in_a_record_stays_text():
         below = text.render(tables, tablefmt).partition("\\end{tabular}")[2]
         assert all(line.startswith("%") for line in below.split("\\begin")[0].splitlines() if line)
     markdown = [line for line in text.render(tables[:1]).splitlines() if line.startswith("|")]
-    assert len({line.count("|") for line in markdown}) == 1
+    assert len({line.replace(r"\|", "").count("|") for line in markdown}) == 1
 
 
 @pytest.mark.parametrize(
