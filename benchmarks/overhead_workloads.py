@@ -389,7 +389,7 @@ def _twelve_records() -> Iterator[Path]:
     from raybench.spec.grid import load_grid
 
     with tempfile.TemporaryDirectory() as folder:
-        experiment = Experiment(Path(folder), "paper")
+        experiment = Experiment(Path(folder, "paper"))
         for number, spec in enumerate(load_grid(HERE.parent / "experiments" / "paper.yaml").plan()):
             epoch_s = 100.0 + number
             epochs = tuple(
@@ -415,7 +415,7 @@ def _twelve_records() -> Iterator[Path]:
                 images_per_s=60_000 / epoch_s,
                 epochs=epochs,
             )
-            experiment.write_record(record.with_reason("made up, to time the analysis"))
+            experiment.write(record.with_reason("made up, to time the analysis"))
         yield experiment.folder
 
 

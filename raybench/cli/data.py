@@ -29,9 +29,9 @@ def fetch(names: Names, data: Data = None) -> None:
     """Download datasets, from where there is internet; what is there already is kept."""
     from raybench.catalog.datasets import archives as dataset_files
     from raybench.catalog.datasets import staging as dataset_staging
-    from raybench.settings import data_root
+    from raybench.settings import workspace
 
-    root = data_root(data)
+    root = workspace(data=data).data
     for name in _with_files(names):
         if all(finding.state == "ok" for finding in dataset_files.verify(name, root)):
             typer.echo(f"{name}: already in {root}, and intact")
@@ -55,9 +55,9 @@ def stage(
 ) -> None:
     """Copy dataset files that you already have, packed or unpacked, once they are found intact."""
     from raybench.catalog.datasets.staging import stage as stage_files
-    from raybench.settings import data_root
+    from raybench.settings import workspace
 
-    root = data_root(data)
+    root = workspace(data=data).data
     for name in _with_files(names):
         _say_staged(name, stage_files(name, source, root))
 
@@ -75,9 +75,9 @@ def verify(
     from dataclasses import asdict
 
     from raybench.catalog.datasets import archives as dataset_files
-    from raybench.settings import data_root
+    from raybench.settings import workspace
 
-    root = data_root(data)
+    root = workspace(data=data).data
     chosen = _with_files(names or list(dataset_files.FILES), quiet=as_json)
     findings = [finding for name in chosen for finding in dataset_files.verify(name, root)]
     damaged = [finding for finding in findings if finding.state != "ok"]

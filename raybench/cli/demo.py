@@ -21,7 +21,7 @@ def demo(settings: Settings = None, results: Results = None) -> None:
     two threads of the processor are the two kinds of hardware.
     """
     from raybench.record.store import Experiment
-    from raybench.settings import results_root
+    from raybench.settings import workspace
     from raybench.system.cpus import allowed_cpus
 
     content: dict[str, Any] = yaml.safe_load(
@@ -34,7 +34,7 @@ def demo(settings: Settings = None, results: Results = None) -> None:
     # OpenMP's threads would spin while they wait, and so keep a busy machine's processor from the
     # very thread that they wait for; a step then takes a hundred times as long.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
-    folder = Experiment(results_root(results), plan.name)
+    folder = Experiment(workspace(results).results / plan.name)
     code = measure(plan, folder, RunOptions())
     show_tables(folder)
     if code == 0:

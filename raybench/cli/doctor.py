@@ -149,9 +149,9 @@ def _slurm() -> Check:
 def _datasets(data: Path | None) -> Iterator[Check]:
     from raybench.catalog.datasets import DATASETS
     from raybench.catalog.datasets.archives import FILES
-    from raybench.settings import data_root
+    from raybench.settings import workspace
 
-    root = data_root(data)
+    root = workspace(data=data).data
     absent = [name for name in FILES if not _is_present(name, root)]
     present = [name for name in DATASETS if name not in absent]
     yield Check("datasets", "ok", f"{', '.join(present)} ({root})")
@@ -172,10 +172,10 @@ def _is_present(name: str, root: Path) -> bool:
 
 
 def _folders(results: Path | None) -> Iterator[Check]:
-    from raybench.settings import cache_root, results_root
+    from raybench.settings import workspace
 
-    yield _writable("results", results_root(results), "RAYBENCH_RESULTS")
-    yield _writable("dataset cache", cache_root(), "RAYBENCH_CACHE")
+    yield _writable("results", workspace(results).results, "RAYBENCH_RESULTS")
+    yield _writable("dataset cache", workspace().cache, "RAYBENCH_CACHE")
 
 
 def _writable(name: str, folder: Path, variable: str) -> Check:

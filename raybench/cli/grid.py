@@ -57,10 +57,10 @@ def grid(
     trial did not complete, 130 if the grid was interrupted.
     """
     from raybench.record.store import Experiment
-    from raybench.settings import results_root
+    from raybench.settings import workspace
 
     plan = load_grid(spec, parse_settings(settings or ()))
-    folder = Experiment(results_root(results), plan.name)
+    folder = Experiment(workspace(results).results / plan.name)
     how = RunOptions(data=data, address=address, stall_s=stall_timeout, node_timeout_s=node_timeout)
     code = measure(plan, folder, how)
     show_tables(folder)
@@ -86,8 +86,9 @@ class RunOptions:
 
 def measure(grid: GridSpec, folder: Experiment, how: RunOptions) -> int:
     """Run the trials that are not complete yet, and return the command's exit code."""
-    from raybench.catalog.datasets import check_present, data_root
+    from raybench.catalog.datasets import check_present
     from raybench.record.store import check_writable
+    from raybench.settings import workspace
 
     trials = grid.plan()
     check_writable(folder.folder)
@@ -102,7 +103,7 @@ def measure(grid: GridSpec, folder: Experiment, how: RunOptions) -> int:
         )
     interrupted = False
     for name in dict.fromkeys(trial.dataset for trial in due):
-        check_present(name, data_root(how.data))
+        check_present(name, workspace(data=how.data).data)
     if due and not how.address:
         _check_machine(due)
     folder.write_plan(grid_yaml(grid), trials)
@@ -129,9 +130,9 @@ def _run(
     due: Sequence[TrialSpec], folder: Experiment, how: RunOptions, known: Sequence[TrialRecord]
 ) -> bool:
     """Run trials on Ray; return whether they were interrupted."""
-    from raybench.catalog.datasets import data_root
     from raybench.cli.progress import ProgressView
     from raybench.launch.session import connected
+    from raybench.settings import workspace
 
     address = how.address
     typer.echo("starting Ray on this machine" if not address else f"joining {address}", err=True)
@@ -140,7 +141,7 @@ def _run(
 
         request = GridRequest(
             experiment=folder,
-            data_root=data_root(how.data),
+            data_root=workspace(data=how.data).data,
             address=address,
             stall_s=how.stall_s,
             node_timeout_s=how.node_timeout_s,

@@ -34,11 +34,11 @@ def plan(
     Exit code 1 if the plan cannot be run there.
     """
     from raybench.record.store import Experiment
-    from raybench.settings import results_root
+    from raybench.settings import workspace
 
     grid = load_grid(spec, parse_settings(settings or ()))
     trials = grid.plan()
-    folder = Experiment(results_root(results), grid.name)
+    folder = Experiment(workspace(results).results / grid.name)
     complete = {trial.trial_id for trial in trials if folder.is_complete(trial)}
     due = [trial for trial in trials if trial.trial_id not in complete]
     times_s = _known_times(due, folder)

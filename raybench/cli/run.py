@@ -32,17 +32,17 @@ def run(
     Every field of the spec is an option; -s key=value sets it as well. The hardware defaults to
     what this machine is: its GPU's label, or cpu:N. A trial that is complete is not run again.
     """
-    from raybench.catalog.datasets import check_present, data_root
+    from raybench.catalog.datasets import check_present
     from raybench.cli.progress import show_trial, summary
     from raybench.record.store import Experiment, check_writable
-    from raybench.settings import results_root
+    from raybench.settings import workspace
     from raybench.system.verify import default_hardware
     from raybench.trial.process.trial_process import TrialRequest
 
     given = {"model": model, "dataset": dataset, **merged(fields, settings)}
     given.setdefault("hardware", default_hardware())
     spec = trial_spec(given)
-    folder = Experiment(results_root(results), experiment)
+    folder = Experiment(workspace(results).results / experiment)
     if folder.is_complete(spec):
         record = folder.read(spec.trial_id)
         typer.echo(
@@ -53,13 +53,13 @@ def run(
     else:
         check_writable(folder.folder)
         check_hardware(spec)
-        check_present(spec.dataset, data_root(data))
+        check_present(spec.dataset, workspace(data=data).data)
         record = show_trial(
             TrialRequest(
                 spec=spec,
-                results=folder.root,
+                results=folder.folder.parent,
                 experiment=experiment,
-                data_root=data_root(data),
+                data_root=workspace(data=data).data,
                 variables=dict(os.environ),
             )
         )

@@ -37,10 +37,10 @@ def tune_up(
     plain way (fp32, contiguous, eager). With --batch-size largest it also finds the largest batch
     that fits. Trials of the experiment with execution=best then use what was found.
     """
-    from raybench.catalog.datasets import check_present, data_root
+    from raybench.catalog.datasets import check_present
     from raybench.errors import SpecError
     from raybench.record.store import Experiment, check_writable
-    from raybench.settings import results_root
+    from raybench.settings import workspace
     from raybench.system.verify import default_hardware
     from raybench.trial.autotune.search import decide
 
@@ -58,14 +58,14 @@ def tune_up(
             "nothing to find",
             hint="leave the execution out, or set batch_size=largest",
         )
-    folder = Experiment(results_root(results), experiment)
+    folder = Experiment(workspace(results).results / experiment)
     check_writable(folder.folder)
     check_hardware(spec)
-    check_present(spec.dataset, data_root(data))
+    check_present(spec.dataset, workspace(data=data).data)
     found = decide(
         spec,
         folder,
-        data_root(data),
+        workspace(data=data).data,
         tell=lambda what: typer.echo(f"trying {what}", err=True),
         again=again,
     )

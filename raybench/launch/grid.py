@@ -155,7 +155,7 @@ class GridRun:
                 TrialActor, lambda config: tune.PlacementGroupFactory([config["resources"]])
             ),
             param_space={
-                "results": str(request.experiment.root.absolute()),
+                "results": str(request.experiment.folder.parent.absolute()),
                 "experiment": request.experiment.name,
                 "data_root": str(request.data_root.absolute()),
                 "stall_s": request.stall_s,

@@ -97,7 +97,7 @@ def experiments(folders: Sequence[Path]) -> list[Experiment]:
                 found[itself] = None
             elif folder.is_dir():
                 found.update(dict.fromkeys(filter(_is_experiment, sorted(folder.iterdir()))))
-    return [Experiment(folder.parent, folder.name) for folder in found]
+    return [Experiment(folder) for folder in found]
 
 
 @contextlib.contextmanager

@@ -39,15 +39,14 @@ def utc_now() -> str:
 
 @dataclass(frozen=True)
 class Experiment:
-    """The folder of one experiment."""
+    """The folder of one experiment, where everything of it lies."""
 
-    root: Path
-    name: str
+    folder: Path
 
     @property
-    def folder(self) -> Path:
-        """Where everything of the experiment lies."""
-        return self.root / self.name
+    def name(self) -> str:
+        """The experiment's name is that of its folder."""
+        return self.folder.name
 
     def record_path(self, trial_id: str) -> Path:
         """Where a trial's record lies, or will lie."""
@@ -68,12 +67,18 @@ class Experiment:
         version = hashlib.sha256(f"{software} {raybench.__version__}".encode()).hexdigest()[:4]
         return self.folder / "tune-up" / f"{name}-{spec.identity}-{version}.json"
 
-    def write_record(self, record: TrialRecord) -> Path:
-        """Write a record, whole or not at all.
+    def write(self, record: TrialRecord, steps_ms: Sequence[npt.NDArray[np.float64]] = ()) -> Path:
+        """Write a record, whole or not at all, after the times of its training steps.
+
+        Args:
+            record: what is known of the trial.
+            steps_ms: milliseconds of each step, an array of the same length for each epoch.
 
         Raises:
-            ResultsError: it could be written neither there nor to a temporary folder.
+            ResultsError: the folder cannot be written; the record was kept elsewhere if possible.
         """
+        if steps_ms:
+            self._write_steps(record.trial_id, steps_ms)
         path = self.record_path(record.trial_id)
         text = record.model_dump_json(indent=1).encode() + b"\n"
         try:
@@ -87,16 +92,13 @@ class Experiment:
             ) from None
         return path
 
-    def write_steps(self, trial_id: str, steps_ms: npt.NDArray[np.float64]) -> None:
-        """Write the times of a trial's training steps: ``train_step_ms`` [epochs, steps].
-
-        Raises:
-            ResultsError: the folder cannot be written.
-        """
+    def _write_steps(self, trial_id: str, steps_ms: Sequence[npt.NDArray[np.float64]]) -> None:
+        """Write the times of a trial's training steps: ``train_step_ms`` [epochs, steps]."""
         import numpy as np  # noqa: PLC0415 - reading results needs no numpy
 
+        times = np.stack(steps_ms)
         path = self.steps_path(trial_id)
-        write_atomically(path, lambda file: np.savez_compressed(file, train_step_ms=steps_ms))
+        write_atomically(path, lambda file: np.savez_compressed(file, train_step_ms=times))
 
     def write_plan(self, grid_yaml: str, trials: Sequence[TrialSpec]) -> None:
         """Write the grid as it was asked for, and the manifest: the trials that it will fill.

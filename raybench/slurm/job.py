@@ -22,10 +22,10 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from raybench.catalog.datasets import check_present, data_root
+from raybench.catalog.datasets import check_present
 from raybench.catalog.hardware import canonical_label
 from raybench.errors import ClusterError, RaybenchError
-from raybench.settings import results_root
+from raybench.settings import workspace
 from raybench.slurm.network import address_of_host, choose_ports
 from raybench.slurm.step import HOME, Hosts, Interrupted, Signals, allocation, say
 from raybench.slurm.workdir import (
@@ -44,13 +44,13 @@ DRIVER_STOPS_S = 15.0
 
 def start(arguments: argparse.Namespace, signals: Signals) -> int:
     """Run a cluster with a grid's driver, or hold it for single runs."""
-    root = results_root(arguments.results).absolute()
+    root = workspace(arguments.results).results.absolute()
     name = "runs"
     if not arguments.hold:
         # What cannot work is refused before any host starts.
         grid = load_grid(arguments.spec, parse_settings(arguments.settings))
         for dataset in dict.fromkeys(trial.dataset for trial in grid.plan()):
-            check_present(dataset, data_root())
+            check_present(dataset, workspace().data)
         name = grid.name
         say(f"{arguments.spec}: {len(grid.plan())} trials, results in {root / name}")
     job, host = os.environ["SLURM_JOB_ID"], os.environ["SLURMD_NODENAME"]

@@ -93,8 +93,7 @@ def run_trial(spec: TrialSpec, context: TrialContext) -> TrialRecord:
         record = trial.record("failed", error_facts(error))
     finally:
         trial.close()
-    trial.write_steps()
-    context.experiment.write_record(record)
+    context.experiment.write(record, trial.steps_ms)
     return record
 
 
@@ -477,11 +476,6 @@ class _Trial:
             last_epoch=len(self.epochs),
         )
         return (segment,)
-
-    def write_steps(self) -> None:
-        """Keep every step's time beside the record."""
-        if self.steps_ms:
-            self.context.experiment.write_steps(self.asked.trial_id, np.stack(self.steps_ms))
 
     def close(self) -> None:
         """End the input pipelines' worker processes."""

@@ -66,7 +66,7 @@ def test_the_analysis_of_tunes_results_is_that_of_the_records(tmp_path: Path) ->
     from raybench.launch.grid import GridRequest, run_grid
 
     grid = grid_spec({"name": "unit", "model": [GOOD, *BAD], **SMALL})
-    experiment = Experiment(tmp_path, "unit")
+    experiment = Experiment(tmp_path / "unit")
     experiment.write_plan("", grid.plan())
     (results,) = run_grid(grid.plan(), GridRequest(experiment=experiment, data_root=tmp_path))
 
@@ -99,7 +99,7 @@ def test_trials_that_compete_for_a_device_run_in_the_plans_order(tmp_path: Path)
     one, two = {**SMALL, "epochs": 1, "isolation": "node"}, {**SMALL, "epochs": 1}
     shared = grid_spec({**one, "model": GOOD, "hardware": ["cpu:2", "cpu:1"], "repeats": 3})
     apart = grid_spec({**two, "model": GOOD, "hardware": "cpu:1", "repeats": 2})
-    experiment = Experiment(tmp_path, "unit")
+    experiment = Experiment(tmp_path / "unit")
     trials = [*shared.plan(), *apart.plan()]
     (results,) = run_grid(trials, GridRequest(experiment=experiment, data_root=tmp_path))
     assert len(results) == 8
@@ -119,7 +119,7 @@ def test_a_large_plan_becomes_several_tune_experiments(
 
     monkeypatch.setattr(room, "MOST_TRIALS", 3)
     grid = grid_spec({"name": "unit", "model": GOOD, **SMALL, "epochs": 1, "repeats": 7})
-    experiment = Experiment(tmp_path, "unit")
+    experiment = Experiment(tmp_path / "unit")
     results = room.run_grid(
         grid.plan(), room.GridRequest(experiment=experiment, data_root=tmp_path)
     )
@@ -137,7 +137,7 @@ def test_hardware_that_the_cluster_lacks_is_refused_at_once(tmp_path: Path) -> N
     grid = grid_spec({"model": GOOD, **SMALL, "hardware": ["P100", "cpu:1"]})
     with pytest.raises(ClusterError, match="P100 1") as caught:
         run_grid(
-            grid.plan(), GridRequest(experiment=Experiment(tmp_path, "unit"), data_root=tmp_path)
+            grid.plan(), GridRequest(experiment=Experiment(tmp_path / "unit"), data_root=tmp_path)
         )
     assert "host(s) with CPU" in str(caught.value)
 
@@ -191,7 +191,7 @@ def test_a_trial_that_was_lost_with_its_host_has_a_record_that_says_so(tmp_path:
 
     trials = grid_spec({"model": GOOD, **SMALL, "repeats": 4}).plan()
     lost, unstarted, outlived, failed = trials
-    experiment = Experiment(tmp_path, "unit")
+    experiment = Experiment(tmp_path / "unit")
     board: Any = ray.remote(Board).options(name="lost-trials", num_cpus=0).remote()
     state = TrialState(phase="training", host="p100-1", started_at="2026-01-01T00:00:00+00:00")
     for trial in (lost, outlived):
@@ -199,7 +199,7 @@ def test_a_trial_that_was_lost_with_its_host_has_a_record_that_says_so(tmp_path:
     ray.get(board.tell.remote(failed.trial_id, replace(state, phase="failed", message="its own")))
     callback = LostTrials(trials, experiment, "lost-trials")
     error = ErrorFacts(kind="interrupted", message="interrupted", traceback=None)
-    experiment.write_record(unfinished_record(outlived, "unit", state, error))
+    experiment.write(unfinished_record(outlived, "unit", state, error))
     for trial in trials:
         callback.on_trial_error(0, [], SimpleNamespace(config={"trial": trial.model_dump()}))
 

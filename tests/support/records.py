@@ -206,7 +206,7 @@ def make_grid(repeats: int = 3, **options: Any) -> list[TrialRecord]:
 
 def write_records(root: Path, records: list[TrialRecord], name: str = "unit") -> Path:
     """Write records as an experiment's folder, and return it."""
-    experiment = Experiment(root, name)
+    experiment = Experiment(root / name)
     folder = experiment.folder / "records"
     folder.mkdir(parents=True, exist_ok=True)
     for record in records:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from raybench.catalog.datasets.archives import FILES, located, unpack
 from raybench.catalog.datasets.cache import cached, checksum
 from raybench.errors import DataError, SpecError, nearest
-from raybench.settings import data_root
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +30,6 @@ __all__ = [
     "canonical_dataset",
     "check_limits",
     "check_present",
-    "data_root",
     "load_dataset",
 ]
 

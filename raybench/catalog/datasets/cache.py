@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raybench.errors import DataError
-from raybench.settings import cache_root
+from raybench.settings import workspace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +52,7 @@ def cached(name: str, source: Any, decode: Callable[[Path], Arrays]) -> Cached:
         DataError: the cache cannot be written or read back; and what ``decode`` raises.
     """
     key = hashlib.sha256(json.dumps([FORMAT, name, source]).encode()).hexdigest()[:16]
-    folder = cache_root() / "datasets" / f"{name}-{key}"
+    folder = workspace().cache / "datasets" / f"{name}-{key}"
     # Other trials may be writing or replacing the same folder; each attempt sees what they did.
     for _ in range(3):
         found = _read(folder)

@@ -64,7 +64,7 @@ class LostTrials(tune.Callback):
                 hint = "hint:    run the same command again"
                 error = ErrorFacts(kind="host_lost", message=f"{message}\n{hint}", traceback=None)
                 record = unfinished_record(spec, self._experiment.name, state, error)
-                self._experiment.write_record(record)
+                self._experiment.write(record)
         ray.get(board.tell.remote(spec.trial_id, state))
 
     def _written_ns(self, trial_id: str) -> int:

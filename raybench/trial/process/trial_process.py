@@ -53,7 +53,7 @@ class TrialRequest:
     @property
     def folder(self) -> Experiment:
         """The experiment's folder."""
-        return Experiment(self.results, self.experiment)
+        return Experiment(self.results / self.experiment)
 
 
 class TrialProcess:
@@ -133,7 +133,7 @@ class TrialProcess:
             raise ResultsError(self._failure)
         if self._record is None:
             self._record = self._post_mortem()
-            self._request.folder.write_record(self._record)
+            self._request.folder.write(self._record)
         return self._record
 
     def interrupt(self) -> None:

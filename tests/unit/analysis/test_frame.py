@@ -94,7 +94,7 @@ def test_planned_trials_without_a_record_are_missing(tmp_path):
         trial_spec({"model": "resnet18", "dataset": "mnist", "hardware": hardware})
         for hardware in ("P100", "K80")
     ]
-    experiment = Experiment(tmp_path, "unit")
+    experiment = Experiment(tmp_path / "unit")
     experiment.write_plan("", planned)
     frame, _ = frames.load([tmp_path])
     assert list(frame["status"]) == ["missing", "missing"]

@@ -135,7 +135,7 @@ def test_the_plan_knows_what_is_complete_and_how_long_the_rest_takes(tmp_path: P
     fields = record.spec.model_dump(exclude={"repeat"})
     grid = tmp_path / "unit.yaml"
     grid.write_text(yaml.safe_dump({**fields, "dataset": ["mnist", "kmnist"]}))
-    Experiment(tmp_path, "unit").write_record(record)
+    Experiment(tmp_path / "unit").write(record)
     result = invoke("plan", grid, "--results", tmp_path, "--json")
     rows = json.loads(result.stdout)["trials"]
     assert [row["complete"] for row in rows] == [True, False]
@@ -159,7 +159,7 @@ def test_a_bug_is_one_line_unless_debug_is_asked_for(monkeypatch: pytest.MonkeyP
     def broken(*_: object, **__: object) -> None:
         raise LookupError("a bug")
 
-    monkeypatch.setattr("raybench.settings.results_root", broken)
+    monkeypatch.setattr("raybench.settings.workspace", broken)
     grid = Path(raybench.cli.__file__).parent / "demo.yaml"
     result = invoke("plan", grid)
     assert result.exit_code == 1

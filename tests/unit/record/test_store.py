@@ -23,9 +23,9 @@ def full_disk(file: BinaryIO) -> None:
 
 
 def test_a_record_is_found_again(tmp_path: Path) -> None:
-    experiment = Experiment(tmp_path, "mine")
+    experiment = Experiment(tmp_path / "mine")
     record = make_record()
-    path = experiment.write_record(record)
+    path = experiment.write(record)
     assert path == tmp_path / "mine" / "records" / f"{record.trial_id}.json"
     assert experiment.read(record.trial_id) == record
     assert experiment.is_complete(record.spec)
@@ -33,10 +33,11 @@ def test_a_record_is_found_again(tmp_path: Path) -> None:
 
 
 def test_steps_are_kept_beside_the_record(tmp_path: Path) -> None:
-    experiment = Experiment(tmp_path, "mine")
+    experiment = Experiment(tmp_path / "mine")
     steps_ms = np.arange(6.0).reshape(2, 3)
-    experiment.write_steps("some-id", steps_ms)
-    with np.load(experiment.steps_path("some-id"), allow_pickle=False) as archive:
+    record = make_record()
+    experiment.write(record, list(steps_ms))
+    with np.load(experiment.steps_path(record.trial_id), allow_pickle=False) as archive:
         assert np.array_equal(archive["train_step_ms"], steps_ms)
 
 
@@ -71,14 +72,14 @@ def test_a_record_that_cannot_be_kept_in_its_place_is_kept_in_another(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     record = make_record()
     with pytest.raises(ResultsError, match="kept as") as caught:
-        Experiment(tmp_path / "results", "mine").write_record(record)
+        Experiment(tmp_path / "results" / "mine").write(record)
     rescued = next(tmp_path.glob("raybench-*.json"))
     assert str(rescued) in str(caught.value)
     assert list(scan([rescued])) == [(rescued, record)]
 
 
 def test_a_damaged_record_is_not_complete(tmp_path: Path) -> None:
-    experiment = Experiment(tmp_path, "mine")
+    experiment = Experiment(tmp_path / "mine")
     path = experiment.record_path(SPEC.trial_id)
     path.parent.mkdir(parents=True)
     path.write_text('{"schema_version": 1, "tri')
@@ -88,15 +89,15 @@ def test_a_damaged_record_is_not_complete(tmp_path: Path) -> None:
 
 
 def test_a_failed_record_is_not_complete(tmp_path: Path) -> None:
-    experiment = Experiment(tmp_path, "mine")
+    experiment = Experiment(tmp_path / "mine")
     record = make_record()
-    experiment.write_record(record.model_copy(update={"status": "failed"}))
+    experiment.write(record.model_copy(update={"status": "failed"}))
     assert not experiment.is_complete(record.spec)
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_is_kept(tmp_path: Path) -> None:
-    experiment = Experiment(tmp_path, "mine")
-    experiment.write_record(make_record())
+    experiment = Experiment(tmp_path / "mine")
+    experiment.write(make_record())
     (experiment.folder / "records" / "0.json").write_text("[]")
     found = list(scan([tmp_path]))
     assert len(found) == 2
@@ -110,7 +111,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_plan_is_found_again(tmp_path: Path) -> None:
-    experiment = Experiment(tmp_path, "mine")
+    experiment = Experiment(tmp_path / "mine")
     assert experiment.planned() == {}
     experiment.write_plan("model: resnet18\n", [SPEC])
     assert experiment.planned() == {SPEC.trial_id: SPEC}

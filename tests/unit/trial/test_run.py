@@ -26,7 +26,7 @@ SMALL: dict[str, Any] = {
 
 
 def context(tmp_path: Path, **options: Any) -> TrialContext:
-    return TrialContext(experiment=Experiment(tmp_path, "unit"), data_root=tmp_path, **options)
+    return TrialContext(experiment=Experiment(tmp_path / "unit"), data_root=tmp_path, **options)
 
 
 def run(tmp_path: Path, **fields: Any) -> TrialRecord:
@@ -62,13 +62,13 @@ def test_a_trial_becomes_a_complete_record(tmp_path: Path) -> None:
 
 def test_the_record_on_disk_is_the_record(tmp_path: Path) -> None:
     record = run(tmp_path)
-    path = Experiment(tmp_path, "unit").record_path(record.trial_id)
+    path = Experiment(tmp_path / "unit").record_path(record.trial_id)
     assert read_record(path.read_bytes(), str(path)) == record
 
 
 def test_the_steps_make_up_the_epoch(tmp_path: Path) -> None:
     record = run(tmp_path)
-    path = Experiment(tmp_path, "unit").steps_path(record.trial_id)
+    path = Experiment(tmp_path / "unit").steps_path(record.trial_id)
     with np.load(path, allow_pickle=False) as archive:
         steps_ms = archive["train_step_ms"]
     assert steps_ms.shape == (2, 4)
@@ -229,7 +229,7 @@ def test_an_epoch_of_one_step_leaves_no_phases_and_says_so(tmp_path: Path) -> No
 
 def test_the_written_record_is_plain_json(tmp_path: Path) -> None:
     record = run(tmp_path)
-    text = Experiment(tmp_path, "unit").record_path(record.trial_id).read_text()
+    text = Experiment(tmp_path / "unit").record_path(record.trial_id).read_text()
     assert "NaN" not in text
     assert json.loads(text)["spec"]["model"] == "small_models:small"
 

@@ -8,16 +8,6 @@ from hypothesis import strategies as st
 
 from raybench.catalog.datasets import archives as dataset_files
 from raybench.errors import DataError
-from raybench.settings import data_root
-
-
-def test_data_root(tmp_path, monkeypatch):
-    monkeypatch.setenv("RAYBENCH_DATA", str(tmp_path))
-    assert data_root() == tmp_path
-    assert data_root(Path("given")) == Path("given")
-    monkeypatch.delenv("RAYBENCH_DATA")
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
-    assert data_root() == tmp_path / "home/raybench"
 
 
 def test_checksums_are_those_that_torchvision_downloads_by():

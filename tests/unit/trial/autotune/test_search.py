@@ -251,7 +251,7 @@ def test_memory_for_not_even_one_image_fails_the_trial(answers: Any, tmp_path: P
 
 def test_repeats_use_what_the_first_has_found(answers: Any, tmp_path: Path) -> None:
     asked = answers(lambda _spec: result(100.0))
-    folder = Experiment(tmp_path, "unit")
+    folder = Experiment(tmp_path / "unit")
     first = decide(spec(), folder, tmp_path)
     count = len(asked)
     assert count > 1
@@ -265,7 +265,7 @@ def test_repeats_use_what_the_first_has_found(answers: Any, tmp_path: Path) -> N
 
 def test_a_damaged_tune_up_is_made_anew(answers: Any, tmp_path: Path) -> None:
     answers(lambda _spec: result(100.0))
-    folder = Experiment(tmp_path, "unit")
+    folder = Experiment(tmp_path / "unit")
     first = decide(spec(), folder, tmp_path)
     (path,) = (folder.folder / "tune-up").iterdir()
     path.write_text(path.read_text()[:100])
@@ -275,7 +275,7 @@ def test_a_damaged_tune_up_is_made_anew(answers: Any, tmp_path: Path) -> None:
 
 
 def test_of_two_that_decide_at_once_the_first_counts(answers: Any, tmp_path: Path) -> None:
-    folder = Experiment(tmp_path, "unit")
+    folder = Experiment(tmp_path / "unit")
     inner: list[TuneUp] = []
 
     def answer(_spec: TrialSpec) -> Any:

@@ -47,7 +47,7 @@ def wait_until(process: TrialProcess, condition: Callable[[], bool]) -> None:
 def test_a_trial_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
     asked = request(tmp_path)
     states = list(run_in_process(asked))
-    record = Experiment(tmp_path, "unit").read(asked.spec.trial_id)
+    record = Experiment(tmp_path / "unit").read(asked.spec.trial_id)
     assert record is not None
     assert record.status == states[-1].phase == "completed"
     assert [epoch.epoch for epoch in states[-1].epochs] == [1, 2]
@@ -71,7 +71,7 @@ def test_a_killed_process_is_a_failed_record(tmp_path: Path) -> None:
     assert "SIGKILL while in warm-up" in record.error.message
     assert "--mem" in record.error.message
     assert record.unexplained() == []
-    assert Experiment(tmp_path, "unit").read(record.trial_id) == record
+    assert Experiment(tmp_path / "unit").read(record.trial_id) == record
 
 
 def test_a_hang_is_a_failed_record(tmp_path: Path) -> None:
