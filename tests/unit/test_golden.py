@@ -32,7 +32,7 @@ import pytest
 DATA = Path(__file__).parents[1] / "data"
 GOLDEN = DATA / "golden"
 
-MACHINE = "raybench.ray_session.machine_resources"
+MACHINE = "raybench.launch.session.machine_resources"
 """The function that says what this machine has: plans are for a machine of two processors."""
 
 SETS = {
@@ -144,7 +144,7 @@ CASES: dict[str, str] = {
         for name, path in {
             "paper": "../../experiments/paper.yaml",
             "aa": "../../experiments/aa.yaml",
-            "demo": "../../raybench/demo.yaml",
+            "demo": "../../raybench/cli/demo.yaml",
             "lists": "grids/lists.yaml",
             "exclude": "grids/exclude.yaml",
             "limits": "grids/limits.yaml",
@@ -184,7 +184,7 @@ def test_every_golden_file_has_its_case() -> None:
 
 def seen(command: str, out: Path) -> str:
     """Run a command line, and return all that a user sees of it, with what it wrote to OUT."""
-    from raybench.cli import main
+    from raybench.cli.main import main
 
     streams = io.StringIO(), io.StringIO()
     code: object = 0
@@ -217,7 +217,7 @@ def _anywhere(command: str, out: Path) -> Iterator[None]:
     }
     foreign = re.compile(r"RAY(BENCH)?_\w+|(NO|FORCE|PY)_COLORS?|TTY_\w+")
     kept = {name: value for name, value in os.environ.items() if not foreign.fullmatch(name)}
-    machine = {"CPU": 2.0, "GPU": 0.0, "raybench_host": 1.0}
+    machine = {"CPU": 2.0, "GPU": 0.0, "raybench_node": 1.0}
     with (
         _inside(DATA),
         mock.patch.dict(os.environ, {**kept, **ours}, clear=True),

@@ -27,13 +27,13 @@ def relative(path: Path) -> str:
 
 
 def build(fields: dict[str, Any]) -> Any:
-    from raybench.spec import trial_spec
+    from raybench.spec.trial import trial_spec
 
     return trial_spec(fields)
 
 
 def read(path: Path) -> Any:
-    from raybench.record import read_record
+    from raybench.record.upgrades import read_record
 
     return read_record(path.read_bytes(), str(path))
 
@@ -76,9 +76,9 @@ def test_a_record_of_version_1_is_read(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=relative)
 def test_a_manifest_is_read(path: Path) -> None:
-    from raybench.store import Experiment
+    from raybench.record.store import Experiment
 
-    planned = Experiment(path.parents[1], path.parent.name).planned()
+    planned = Experiment(path.parent).planned()
     assert planned
     if path.relative_to(DATA / "records").parts[0] != "v1":
         assert list(planned) == [spec.trial_id for spec in planned.values()]
@@ -86,9 +86,9 @@ def test_a_manifest_is_read(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["best", "runs"])
 def test_a_tune_up_is_found_by_its_configuration(name: str) -> None:
-    from raybench.store import Experiment
+    from raybench.record.store import Experiment
 
-    folder = Experiment(DATA / "records" / "v2", name)
+    folder = Experiment(DATA / "records" / "v2" / name)
     found = set()
     for path in (folder.folder / "records").glob("*.json"):
         record = read(path)
