@@ -22,7 +22,7 @@ from raybench.analysis.configurations import (
 )
 from raybench.analysis.statistics import CONFIDENCE, Ratio, below, holm, ratio_of_means, verdicts
 from raybench.catalog.models import model_title
-from raybench.errors import ResultsError
+from raybench.errors import ResultsError, SpecError
 from raybench.spec.identity import NOT_IDENTITY
 from raybench.spec.trial import TrialSpec
 
@@ -116,9 +116,13 @@ def compare(
             ``dataset_fingerprint`` between the sides.
 
     Raises:
-        SpecError: a field of ``allow_mismatch`` is unknown.
+        SpecError: the limit is none, or a field of ``allow_mismatch`` is unknown.
         ResultsError: no cell was measured on both sides.
     """
+    if fail_below is not None and not 0 < fail_below <= 1:
+        raise SpecError(
+            f"fail_below is {fail_below:g}", allowed="a ratio above 0, at most 1, such as 0.95"
+        )
     sides = [_cells(side, allow_mismatch) for side in (a, b)]
     names = _configuration_names({*sides[0], *sides[1]})
     changes = [

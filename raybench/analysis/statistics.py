@@ -74,7 +74,7 @@ class Ratio:
         if error is None or degrees is None:
             return None
         try:
-            factor = math.exp(_t_quantile(degrees) * error)
+            factor = math.exp(t_quantile(degrees) * error)
             return self.value / factor, self.value * factor
         except OverflowError:
             return 0.0, math.inf
@@ -100,7 +100,7 @@ def mean(samples: Sequence[float]) -> Mean:
     middle = math.fsum(samples) / n
     if n < 2:
         return Mean(value=middle, half_width=None, n=n)
-    half_width = _t_quantile(n - 1) * math.sqrt(_variance(samples, middle) / n)
+    half_width = t_quantile(n - 1) * math.sqrt(_variance(samples, middle) / n)
     return Mean(value=middle, half_width=half_width, n=n)
 
 
@@ -146,50 +146,6 @@ def quotient(ratio: Ratio, other: Ratio) -> Ratio:
     """Return one ratio over another that was measured independently of it."""
     terms = (*ratio.terms, *other.terms) if ratio.terms and other.terms else ()
     return Ratio(value=ratio.value / other.value, n=min(ratio.n, other.n), terms=terms)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """A least-squares line through points.
-
-    Attributes:
-        intercept, slope: of the line.
-        intercept_half_width, slope_half_width: of their 95 % intervals; None for two points.
-    """
-
-    intercept: float
-    slope: float
-    intercept_half_width: float | None
-    slope_half_width: float | None
-
-
-def line_through(x: Sequence[float], y: Sequence[float]) -> Line:
-    """Fit y = intercept + slope·x by ordinary least squares, with Student's t intervals.
-
-    Raises:
-        ValueError: there are fewer than two different x.
-    """
-    n = len(x)
-    if len(set(x)) < 2:
-        raise ValueError("a line needs two different x")
-    x_mean, y_mean = math.fsum(x) / n, math.fsum(y) / n
-    x_squares = math.fsum((a - x_mean) ** 2 for a in x)
-    products = ((a - x_mean) * (b - y_mean) for a, b in zip(x, y, strict=True))
-    slope = math.fsum(products) / x_squares
-    intercept = y_mean - slope * x_mean
-    if n == 2:
-        return Line(
-            intercept=intercept, slope=slope, intercept_half_width=None, slope_half_width=None
-        )
-    residuals = (b - intercept - slope * a for a, b in zip(x, y, strict=True))
-    error = math.sqrt(math.fsum(r**2 for r in residuals) / (n - 2))
-    t = _t_quantile(n - 2)
-    return Line(
-        intercept=intercept,
-        slope=slope,
-        intercept_half_width=t * error * math.sqrt(1 / n + x_mean**2 / x_squares),
-        slope_half_width=t * error / math.sqrt(x_squares),
-    )
 
 
 def verdicts(ratios: Sequence[Ratio]) -> list[Verdict | None]:
@@ -241,7 +197,8 @@ def _positive(terms: Iterable[tuple[float, int]]) -> tuple[tuple[float, int], ..
     return tuple((variance, degrees) for variance, degrees in terms if variance > 0)
 
 
-def _t_quantile(degrees: float) -> float:
+def t_quantile(degrees: float) -> float:
+    """Return the half width of a 95 % interval in standard errors, by Student's t."""
     from scipy.special import stdtrit  # noqa: PLC0415 - single runs need no scipy
 
     return float(stdtrit(degrees, (1 + CONFIDENCE) / 2))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from raybench.cli.options import AllowMismatch, Baseline, print_problems
 from raybench.errors import ResultsError, SpecError
 
 if TYPE_CHECKING:
@@ -34,9 +35,7 @@ def analyze(
             "cost, time-to-accuracy. May be repeated."
         ),
     ] = None,
-    baseline: Annotated[
-        str | None, typer.Option(help="Hardware that speedups are over; default: the slowest.")
-    ] = None,
+    baseline: Baseline = None,
     tablefmt: Annotated[
         str,
         typer.Option(
@@ -48,10 +47,7 @@ def analyze(
         str | None,
         typer.Option(help="Published results to set beside: li2022, or a CSV file of that shape."),
     ] = None,
-    allow_mismatch: Annotated[
-        list[str] | None,
-        typer.Option(help="Field that may differ between what is compared. May be repeated."),
-    ] = None,
+    allow_mismatch: AllowMismatch = None,
     price: Annotated[
         list[str] | None,
         typer.Option(help="Price of an hour, such as P100=1.46/h; adds the cost table."),
@@ -111,7 +107,7 @@ def _print(
     published: Reference | None = None,
     heading: str | None = None,
 ) -> None:
-    from raybench.report import findings, text
+    from raybench.report import comparison, text
 
     rows, differences = beside or ([], [])
     if tablefmt == "json":
@@ -126,19 +122,8 @@ def _print(
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     typer.echo(text.render(tables, tablefmt, width=width))
     if published and tablefmt != "csv":
-        typer.echo("\n" + findings.render_beside(rows, differences, published.source, tablefmt))
+        typer.echo("\n" + comparison.render_beside(rows, differences, published.source, tablefmt))
     print_problems(problems)
-
-
-def print_problems(problems: Sequence[str]) -> None:
-    """Name on stderr what was left out, up to a page of it."""
-    if not problems:
-        return
-    typer.echo(f"\n{len(problems)} file(s) left out:", err=True)
-    for problem in problems[:20]:
-        typer.echo(f"  {problem}", err=True)
-    if len(problems) > 20:
-        typer.echo(f"  … and {len(problems) - 20} more (all with --json)", err=True)
 
 
 def _reference(name: str | None) -> Reference | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from raybench.errors import SpecError
+from raybench.cli.options import AllowMismatch, AsJson, print_problems
 
 
 def compare(
@@ -18,34 +18,24 @@ def compare(
         float | None,
         typer.Option(help="Exit 1 if a cell of B is significantly slower than this, such as 0.95."),
     ] = None,
-    allow_mismatch: Annotated[
-        list[str] | None,
-        typer.Option(help="Field that may differ within a cell. May be repeated."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+    allow_mismatch: AllowMismatch = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compare two result sets cell by cell; exit 1 on a significant slowdown beyond a limit."""
-    from raybench.analysis import compare as room
+    from raybench.analysis import compare as analysis
     from raybench.analysis.frame import load
-    from raybench.cli.analyze import print_problems
-    from raybench.report import findings
+    from raybench.report.comparison import comparison_document, render_comparison
     from raybench.report.text import as_json as to_json
 
-    if fail_below is not None and not 0 < fail_below <= 1:
-        raise SpecError(
-            f"--fail-below is {fail_below:g}", allowed="a ratio above 0, at most 1, such as 0.95"
-        )
-    sides = [load([side]) for side in (a, b)]
-    problems = [problem for side in sides for problem in side.problems]
-    comparison = room.compare(
-        *(side.frame for side in sides),
-        fail_below=fail_below,
-        allow_mismatch=tuple(allow_mismatch or ()),
+    before, after = load([a]), load([b])
+    problems = [*before.problems, *after.problems]
+    comparison = analysis.compare(
+        before.frame, after.frame, fail_below=fail_below, allow_mismatch=allow_mismatch or ()
     )
     if as_json:
-        typer.echo(to_json({**findings.comparison_document(comparison), "problems": problems}))
+        typer.echo(to_json({**comparison_document(comparison), "problems": problems}))
     else:
-        typer.echo(findings.render_comparison(comparison))
+        typer.echo(render_comparison(comparison))
         print_problems(problems)
     if comparison.too_slow:
         names = ", ".join(change.title for change in comparison.too_slow)

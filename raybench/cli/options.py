@@ -1,10 +1,10 @@
-"""Options that are generated from the spec: one source of their names, types and help."""
+"""What several commands share: options, those generated from the spec included, and a last word."""
 
 from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -23,6 +23,19 @@ Results = Annotated[
     typer.Option(help="Folder of the results.", envvar="RAYBENCH_RESULTS", show_default="results"),
 ]
 Data = Annotated[Path | None, typer.Option(help="Folder of the datasets.", envvar="RAYBENCH_DATA")]
+
+Measured = Annotated[
+    list[Path],
+    typer.Argument(help="Folders of experiments, folders that hold some, or single records."),
+]
+Baseline = Annotated[
+    str | None, typer.Option(help="Hardware that speedups are over; default: the slowest.")
+]
+AllowMismatch = Annotated[
+    list[str] | None,
+    typer.Option(help="Field that may differ between what is compared. May be repeated."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
@@ -87,3 +100,14 @@ def _kinds(annotation: Any) -> list[Any]:
 def merged(fields: Mapping[str, Any], settings: list[str] | None) -> dict[str, Any]:
     """Join options and ``-s key=value`` settings; a setting counts over an option."""
     return {**fields, **parse_settings(settings or ())}
+
+
+def print_problems(problems: Sequence[str]) -> None:
+    """Name on stderr what was left out, up to a page of it."""
+    if not problems:
+        return
+    typer.echo(f"\n{len(problems)} file{'s'[: len(problems) > 1]} left out:", err=True)
+    for problem in problems[:20]:
+        typer.echo(f"  {problem}", err=True)
+    if len(problems) > 20:
+        typer.echo(f"  … and {len(problems) - 20} more (all with --json)", err=True)

@@ -1,253 +1,186 @@
-"""What explain, compare and a reference found, as text for people and documents for programs."""
+"""The sentence of each finding, made here alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+import math
+from functools import singledispatch
 
-from raybench.analysis.compare import Comparison
-from raybench.analysis.configurations import Key, dataset_title
-from raybench.analysis.explain import Explanation, Gain, Parts
-from raybench.analysis.sentences import shown
+from raybench.analysis.configurations import dataset_title
+from raybench.analysis.findings import (
+    DatasheetExpectation,
+    Finding,
+    LighterModel,
+    StepShare,
+    TimeOverFlops,
+    WithoutInput,
+    WithoutOverhead,
+)
 from raybench.analysis.statistics import Ratio
-from raybench.analysis.tables import QUANTITIES, holms
 from raybench.catalog.models import model_title
-from raybench.report.text import decimals_of, finite, render_rows
 
 
-def render_explanation(explanation: Explanation) -> str:
-    """Render where steps go, the speedups beside those expected, and the sentences."""
-    configuration = f" — {explanation.configuration}" if explanation.configuration else ""
-    steps = _known([_step_row(key, parts) for key, parts in explanation.parts.items()])
-    gains = _known([_gain_row(key, gain) for key, gain in explanation.gains.items()])
-    heading = f"Where a training step goes{configuration}"
-    blocks = [render_rows(heading, steps, "github", _meanings(steps, STEP_COLUMNS))]
-    if gains:
-        heading = f"Speedup over {explanation.baseline}, measured and expected{configuration}"
-        meanings = [*_meanings(gains, GAIN_COLUMNS), "overhead: what of a step is not compute"]
-        blocks.append(render_rows(heading, gains, "github", meanings))
-    for about, sentences in explanation.sentences.items():
-        blocks.append("\n".join([about, *(f"- {sentence}" for sentence in sentences)]))
-    blocks.append("\n".join(f"  {note}" for note in explanation.notes))
-    return "\n\n".join(blocks)
+def shown(ratio: Ratio, decimals: int = 2) -> str:
+    """Return ``2.61 [2.55, 2.67]``, or ``2.61`` for a single run."""
+    if ratio.interval is None:
+        return f"{ratio.value:.{decimals}f}"
+    low, high = ratio.interval
+    return f"{ratio.value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
 
 
-COMPUTE = "the same training step on a batch that is already on the device"
-
-STEP_COLUMNS = {
-    "step ms": "mean of the timed epochs, in milliseconds; n: repeats",
-    "data": "waiting for a batch",
-    "transfer": "copying it to the device",
-    "preprocess": "resizing and normalising on the device",
-    "compute": COMPUTE,
-    "rest": "launch gaps (the device waits for its next kernel) and the host; "
-    "below 0 where parts overlap, or the load was another",
-    "GPU busy": "time with a kernel running",
-}
-
-GAIN_COLUMNS = {
-    "running time": "as in the speedup table, evaluation included; [ ]: 95 % interval",
-    "training": "images per second",
-    "no input": "training, were data, transfer and preprocessing taken off both sides",
-    "compute": COMPUTE,
-    "FLOPs": "of the datasheets' peaks for the precision",
-    "bandwidth": "of the datasheets' memory bandwidths",
-}
+def about(finding: Finding) -> str:
+    """Return the heading that a finding's sentence stands under."""
+    if isinstance(finding, LighterModel):
+        return "Does a lighter model gain less?"
+    if isinstance(finding, TimeOverFlops):
+        return "What does not grow with a model's FLOPs"
+    model, dataset = model_title(finding.cell.model), dataset_title(finding.cell.dataset)
+    return f"{model} on {dataset}, {finding.cell.hardware} over {finding.baseline}"
 
 
-def _meanings(rows: Sequence[dict[str, str]], of: Mapping[str, str]) -> list[str]:
-    """Say what each column that is there means."""
-    return [f"{name}: {of[name]}" for name in of if rows and name in rows[0]]
+@singledispatch
+def sentence(finding: Finding) -> str:
+    """Say in plain words what a finding's figures support."""
+    raise TypeError(f"no sentence for {type(finding).__name__}")
 
 
-def _known(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """Leave out the columns that no row has a figure for."""
-    names = {name for row in rows for name, value in row.items() if value != "–"}
-    return [{name: value for name, value in row.items() if name in names} for row in rows]
+@sentence.register
+def _(found: StepShare) -> str:
+    hardware, overhead = found.cell.hardware, found.overhead
+    step = f"a step on {hardware} ({found.step_ms:.3g} ms)"
+    if found.conclusion == "unclear":
+        return (
+            f"what part of {step} is compute cannot be told from these repeats "
+            f"({1 - overhead:.0%} ± {found.overhead_half_width:.0%})"
+        )
+    if found.conclusion == "shorter than compute":
+        return (
+            f"{step} is shorter than the same step on a resident batch "
+            f"({found.compute_ms:.3g} ms), so that no part of it can be called overhead"
+        )
+    theirs, whose = found.baseline_overhead, ""
+    if theirs is not None:
+        whose = f"{found.baseline} ({found.baseline_step_ms:.3g} ms)"
+    if found.conclusion == "compute":
+        said = f"{min(1 - overhead, 1):.0%} of {step} is compute"
+        return said if theirs is None else f"{said}, on {whose} {min(1 - theirs, 1):.0%}"
+    said = f"{overhead:.0%} of {step} is not compute{_parts(found)}"
+    return said if theirs is None else f"{said}. On {whose} {max(theirs, 0):.0%} is not"
 
 
-def _step_row(key: Key, parts: Parts) -> dict[str, str]:
-    def share(milliseconds: float | None) -> str:
-        if milliseconds is None or not parts.step_ms:
-            return "–"
-        return f"{milliseconds / parts.step_ms:.0%}"
-
-    return {
-        **_names(key),
-        "n": str(parts.n),
-        "step ms": "–" if parts.step_ms is None else f"{parts.step_ms:.4g}",
-        "data": share(parts.data_ms),
-        "transfer": share(parts.transfer_ms),
-        "preprocess": share(parts.preprocess_ms),
-        "compute": share(parts.compute_ms),
-        "rest": share(parts.rest_ms),
-        "GPU busy": "–" if parts.utilization is None else f"{parts.utilization:.0%}",
+def _parts(found: StepShare) -> str:
+    """Name the parts that are not compute, if they are known and fit into the step."""
+    if found.parts == "unknown":
+        return " (its phases are unknown)"
+    if found.parts != "known":
+        return " (its phases, timed apart, come to more than a step: they do not say which part)"
+    on_cpu = found.cell.hardware.cpu_threads is not None
+    names = {
+        "data": "waiting for data",
+        "transfer": "transfer",
+        "preprocess": "preprocessing",
+        "rest": "the rest" if on_cpu else "launch gaps and the host",
     }
+    shares = ((name, found.shares.get(part, 0)) for part, name in names.items())
+    return f": {', '.join(f'{name} {share:.0%}' for name, share in shares if share >= 0.01)}"
 
 
-def _gain_row(key: Key, gain: Gain) -> dict[str, str]:
-    def number(value: float | None) -> str:
-        return "–" if value is None else f"{value:.2f}"
-
-    return {
-        **_names(key),
-        "running time": shown(gain.running_time),
-        "training": shown(gain.training) if gain.training else "–",
-        "no input": shown(gain.without_input) if gain.without_input else "–",
-        "compute": shown(gain.compute_only) if gain.compute_only else "–",
-        "FLOPs": number(gain.flops),
-        "bandwidth": number(gain.bandwidth),
-    }
-
-
-def _names(key: Key) -> dict[str, str]:
-    return {
-        "model": model_title(key.model),
-        "dataset": dataset_title(key.dataset),
-        "hardware": str(key.hardware),
-    }
-
-
-def explanation_document(explanation: Explanation) -> dict[str, Any]:
-    """Return an explanation for programs, unrounded."""
-
-    def ratio(found: Ratio | None) -> dict[str, Any] | None:
-        if found is None:
-            return None
-        low, high = found.interval or (None, None)
-        return finite({"value": found.value, "low": low, "high": high, "n": found.n})
-
-    return {
-        "configuration": explanation.configuration,
-        "baseline": str(explanation.baseline),
-        "steps": [
-            {**key.document(), **asdict(parts), "rest_ms": parts.rest_ms}
-            for key, parts in explanation.parts.items()
-        ],
-        "speedups": [
-            {
-                **key.document(),
-                "running_time": ratio(gain.running_time),
-                "training": ratio(gain.training),
-                "without_input": ratio(gain.without_input),
-                "compute_only": ratio(gain.compute_only),
-                "flops": gain.flops,
-                "bandwidth": gain.bandwidth,
-            }
-            for key, gain in explanation.gains.items()
-        ],
-        "ms_per_image_over_gflops": [
-            {"dataset": dataset, "hardware": str(hardware), **asdict(line)}
-            for (dataset, hardware), line in explanation.lines.items()
-        ],
-        "sentences": {about: list(said) for about, said in explanation.sentences.items()},
-        "notes": list(explanation.notes),
-    }
-
-
-def render_comparison(comparison: Comparison) -> str:
-    """Render what differs between two result sets, then each cell's change."""
-    blocks = []
-    if comparison.differences:
-        rows = [
-            {"differs": d.field, "A": _few(d.a), "B": _few(d.b)} for d in comparison.differences
-        ]
-        blocks.append(render_rows("Software and hardware", rows, "github"))
-    else:
-        blocks.append("Software and hardware: no difference on record")
-    cells = [
-        {
-            **_names(change.key),
-            "configuration": change.configuration,
-            "n": str(change.ratio.n),
-            "B over A": shown(change.ratio, 3),
-            "B is": change.verdict or "of single runs: no verdict",
-            "": "TOO SLOW" if change.too_slow else "",
-        }
-        for change in comparison.changes
-        if change.ratio
-    ]
-    blank = [name for name in ("configuration", "") if not any(row[name] for row in cells)]
-    rows = [{k: v for k, v in row.items() if k not in blank} for row in cells]
-    shared = comparison.shared_trials
-    judged = sum(change.verdict is not None for change in comparison.changes)
-    problems = [f"{c.title}: {c.problem}" for c in comparison.changes if not c.ratio]
-    notes = (
-        "mean running time of A over that of B, so that above 1 B is the faster; "
-        "[ ]: 95 % interval on the log scale (Welch)",
-        *([f"verdicts at 5 %{holms(judged)}"] if judged else []),
-        *(
-            [f"{shared} trial(s) are in both A and B, which makes them look alike"]
-            if shared
-            else []
-        ),
-        *(f"not compared: {problem}" for problem in problems),
+@sentence.register
+def _(found: WithoutInput) -> str:
+    return (
+        "without input on either side, training would be "
+        f"{shown(found.without_input)} times as fast instead of {shown(found.training)}"
     )
-    blocks.append(render_rows("Speed of B over A", rows, "github", notes))
-    return "\n\n".join(blocks)
 
 
-def _few(values: Sequence[str]) -> str:
-    more = f" and {len(values) - 3} more" if len(values) > 3 else ""
-    return ", ".join(values[:3]) + more
+@sentence.register
+def _(found: WithoutOverhead) -> str:
+    figures = f"{shown(found.compute_only)} for compute alone, {shown(found.training)} for training"
+    if found.conclusion == "hardly changes":
+        return f"overhead hardly changes the speedup: {figures}"
+    if found.conclusion == "unclear":
+        return f"whether overhead changes the speedup cannot be told from these repeats: {figures}"
+    single = "" if found.training.interval and found.compute_only.interval else " (single runs)"
+    return f"overhead {found.conclusion} the speedup{single}: {figures}"
 
 
-def comparison_document(comparison: Comparison) -> dict[str, Any]:
-    """Return a comparison for programs, unrounded."""
-    cells = []
-    for change in comparison.changes:
-        ratio = change.ratio
-        low, high = (ratio.interval if ratio else None) or (None, None)
-        figures = {"ratio": ratio.value if ratio else None, "low": low, "high": high}
-        cells.append(
-            {
-                **change.key.document(),
-                "configuration": change.configuration,
-                **finite(figures),
-                "n": ratio.n if ratio else 0,
-                "verdict": change.verdict,
-                "too_slow": change.too_slow,
-                "problem": change.problem,
-            }
+@sentence.register
+def _(found: DatasheetExpectation) -> str:
+    expected = {"peak FLOPs": found.flops, "memory bandwidth": found.bandwidth}
+    listed = [f"{ratio:.2f} by {what}" for what, ratio in expected.items() if ratio is not None]
+    place = {
+        "above": "is above both" if len(listed) > 1 else "is above",
+        "below": "is below both" if len(listed) > 1 else "is below",
+        "between": "is between them",
+        "unclear": "cannot be told from that",
+    }[found.conclusion]
+    compute = shown(found.compute_only)
+    return (
+        f"datasheets lead one to expect {' and '.join(listed)}; compute alone, {compute}, {place}"
+    )
+
+
+@sentence.register
+def _(found: LighterModel) -> str:
+    light, heavy = found.light, found.heavy
+    both = f"{shown(found.light_running_time)} and {shown(found.heavy_running_time)}"
+    said = (
+        f"{dataset_title(light.dataset)}, {light.hardware} over {found.baseline}: "
+        f"{model_title(light.model)} (lighter) and {model_title(heavy.model)} gain {both}"
+    )
+    if found.verdict is None:
+        return f"{said}; single runs cannot tell whether that differs"
+    if found.verdict == "not distinguishable":
+        return f"{said}, which these repeats do not distinguish"
+    relation = "less" if found.verdict == "slower" else "more"
+    said += f": the lighter model gains {relation}"
+    alone = (found.light_compute_only, found.heavy_compute_only)
+    if alone[0] is None or alone[1] is None:
+        return f"{said}; compute alone was not measured, so that the cause stays open"
+    cause = {
+        "not overhead alone": f"still {relation}: overhead is not the whole cause",
+        "open": "which these repeats do not distinguish either: the cause stays open",
+        "overhead fits": "which is not distinguishable: it fits overhead as the cause",
+        "overhead outweighs": "the other way round: overhead outweighs what the hardware does",
+    }[found.conclusion]
+    return f"{said}; by compute alone {shown(alone[0])} and {shown(alone[1])}, {cause}"
+
+
+@sentence.register
+def _(found: TimeOverFlops) -> str:
+    where = f"{dataset_title(found.dataset)} on {found.hardware}, {found.models} models"
+    intercept = _within(found.intercept, found.intercept_half_width)
+    slope = _within(found.slope, found.slope_half_width)
+    said = f"{where}: {intercept} ms an image and {slope} ms more for each GFLOP"
+    if found.conclusion == "two runs":
+        return f"{said}; two runs give no interval"
+    if found.conclusion == "falls":
+        less = _within(-found.slope, found.slope_half_width)
+        return (
+            f"{where}: the models with more FLOPs take less time ({less} ms an image for each "
+            "GFLOP), so that FLOPs are not what it depends on here"
         )
-    return {
-        "differences": [asdict(d) for d in comparison.differences],
-        "cells": cells,
-        "shared_trials": comparison.shared_trials,
-    }
+    if found.conclusion == "unclear":
+        return f"{said}: these repeats do not show that time grows with FLOPs"
+    part = {
+        "proportional": "; a part that does not grow with FLOPs cannot be told from 0",
+        "constant part": ": the former does not grow with FLOPs",
+        "faster": "; below 0, so that time grows faster than FLOPs over these models",
+    }[found.conclusion]
+    if found.models == 2:
+        return f"{said}{part} (two models cannot show whether it is a line)"
+    return f"{said}{part} (±: by how far the models lie from a line)"
 
 
-def render_beside(
-    rows: Sequence[Mapping[str, Any]], differences: Sequence[str], source: str, tablefmt: str
-) -> str:
-    """Render one's own figures beside published ones, of ``raybench.analysis.reference.beside``."""
-    heading = f"Beside the published: {source}"
-    if not rows:
-        return f"{heading}\n\n  no model, dataset and hardware in common"
-    several = any(row["configuration"] for row in rows)
-    lines = []
-    for row in rows:
-        quantity = QUANTITIES[row["quantity"]]
-        interval = ""
-        if row["low"] is not None and row["high"] is not None:
-            closest = min(row["high"] - row["own"], row["own"] - row["low"])
-            decimals = decimals_of(closest, quantity.decimals)
-            interval = f" [{row['low']:.{decimals}f}, {row['high']:.{decimals}f}]"
-        decimals = decimals if interval else quantity.decimals
-        lines.append(
-            {
-                "": row["quantity"].replace("-", " "),
-                "model": model_title(row["model"]),
-                "dataset": dataset_title(row["dataset"]),
-                "hardware": row["hardware"],
-                **({"configuration": row["configuration"]} if several else {}),
-                "own": f"{row['own']:.{decimals}f}{interval}",
-                "published": f"{row['published']:.{quantity.decimals}f}",
-                "own / published": f"{row['ratio']:.3f}",
-            }
-        )
-    notes = [f"not the same workload: {difference}" for difference in differences]
-    if any(row["low"] is not None for row in rows):
-        notes.insert(0, "[ ]: 95 % interval of one's own figure")
-    return render_rows(heading, lines, tablefmt, notes)
+def _within(value: float, half_width: float | None) -> str:
+    """Return ``0.55 ± 0.05``, both to what the interval supports; ``0.55`` without one."""
+    if half_width is None:
+        return _plain(value)
+    if not 1e-9 < half_width < 1e9:
+        return f"{_plain(value)} ± {_plain(half_width)}"
+    decimals = max(1 - math.floor(math.log10(half_width)), 0)
+    return f"{value:,.{decimals}f} ± {half_width:,.{decimals}f}"
+
+
+def _plain(value: float) -> str:
+    """Return three significant digits without an exponent, for any usual size."""
+    return f"{float(f'{value:.3g}'):,.10g}"

@@ -256,3 +256,28 @@ def _environment(threads: int, on_gpu: bool) -> dict[str, Any]:
         "flags": {"cudnn_benchmark": False, "cudnn_allow_tf32": False},
         "variables": {},
     }
+
+
+def make_step(
+    hardware: str,
+    *,
+    step_ms: float,
+    compute_ms: float | None,
+    model: str = "resnet18",
+    repeat: int = 0,
+    **phases_ms: float,
+) -> TrialRecord:
+    """Make a record whose training step goes where it is told; batch 10, without noise."""
+    names = ("data_wait", "transfer", "preprocess", "forward", "backward", "optimizer")
+    phases = {
+        name: {"p25": phases_ms[name], "p50": phases_ms[name], "p75": phases_ms[name]}
+        if name in phases_ms
+        else None
+        for name in names
+    }
+    changes = {
+        "images_per_s": 10_000 / step_ms,
+        "compute_only_images_per_s": 10_000 / compute_ms if compute_ms else None,
+        "phases_ms": phases if phases_ms else None,
+    }
+    return make_record(model, hardware=hardware, repeat=repeat, noise=0, changes=changes)

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-import typer
-from records import make_failed, make_record, write_records
-from typer.testing import CliRunner
+from records import make_failed, make_record
 
 from raybench.analysis.compare import compare
 from raybench.analysis.frame import from_records
-from raybench.cli.compare import compare as command
-from raybench.cli.schema import schema
-from raybench.errors import RaybenchError, ResultsError, SpecError
-from raybench.record.schema import TrialRecord
-from raybench.report.findings import render_comparison
+from raybench.errors import ResultsError, SpecError
+from raybench.report.comparison import render_comparison
 
 CELLS = [(model, hardware) for model in ("googlenet", "resnet18") for hardware in ("K80", "P100")]
 
@@ -166,50 +159,7 @@ def test_nothing_in_common_is_refused_with_what_there_is():
         compared(results(), results(), allow_mismatch=["x"])
 
 
-@pytest.fixture
-def app():
-    found = typer.Typer()
-    found.command()(command)
-    return found
-
-
-def test_the_command_exits_1_on_a_significant_slowdown_only(tmp_path, app):
-    a = write_records(tmp_path / "a", results())
-    b = write_records(tmp_path / "b", results(slowdown=1.3, first_seed=7))
-    (b / "records" / "bad.json").write_text("{")
-    fails = CliRunner().invoke(app, [str(a), str(b), "--fail-below", "0.95"])
-    assert fails.exit_code == 1
-    assert "TOO SLOW" in fails.stdout
-    assert "significantly slower than 0.95: GoogLeNet · MNIST · K80" in fails.stderr
-    assert "1 file(s) left out" in fails.stderr
-    assert CliRunner().invoke(app, [str(a), str(b)]).exit_code == 0
-    assert CliRunner().invoke(app, [str(b), str(a), "--fail-below", "0.95"]).exit_code == 0
-
-
-def test_json_for_programs(tmp_path, app):
-    a = write_records(tmp_path / "a", results())
-    b = write_records(tmp_path / "b", results(**{"environment.torch": "2.15.0"}))
-    shown = CliRunner().invoke(app, [str(a), str(b), "--json"])
-    document = json.loads(shown.stdout)
-    assert document["differences"] == [{"field": "torch", "a": ["2.0.1+cu117"], "b": ["2.15.0"]}]
-    assert len(document["cells"]) == 4
-    wanted = {"model", "dataset", "hardware", "ratio", "low", "high", "verdict"}
-    assert all(wanted <= set(cell) for cell in document["cells"])
-
-
-@pytest.mark.parametrize("limit", ["0", "-1", "1.5", "nan"])
-def test_a_limit_that_makes_no_sense_is_refused(tmp_path, app, limit):
-    folder = write_records(tmp_path, results(1))
-    done = CliRunner().invoke(app, [str(folder), str(folder), "--fail-below", limit])
-    assert isinstance(done.exception, RaybenchError)
-    assert "--fail-below is" in str(done.exception)
-
-
-def test_the_schema_is_that_of_the_record():
-    app = typer.Typer()
-    app.command()(schema)
-    shown = CliRunner().invoke(app, [])
-    document = json.loads(shown.stdout)
-    assert document["title"] == "TrialRecord"
-    assert set(document["properties"]) == set(TrialRecord.model_fields)
-    assert document["additionalProperties"] is False
+@pytest.mark.parametrize("limit", [0, -1, 1.5, float("nan")])
+def test_a_limit_that_makes_no_sense_is_refused(limit):
+    with pytest.raises(SpecError, match="fail_below is"):
+        compared(results(1), results(1), fail_below=limit)

@@ -140,7 +140,7 @@ def test_what_was_left_out_is_named_and_counted_on_stderr(results):
     shown, errors = run(results)
     assert "Speedup over K80" in shown
     assert errors.splitlines()[0] == ""
-    assert "25 file(s) left out" in errors
+    assert "25 files left out" in errors
     assert "bad-00.json" in errors
     assert "and 5 more" in errors
     assert len(json.loads(run(results, "--json")[0])["problems"]) == 25

@@ -21,7 +21,7 @@ from raybench.analysis.published import beside, load_reference
 from raybench.analysis.tables import QUANTITIES, Cell, Options, make_tables
 from raybench.errors import SpecError
 from raybench.report import text
-from raybench.report.findings import render_beside
+from raybench.report.comparison import render_beside
 
 PUBLISHED_TIMES = {
     "GoogLeNet": "1019.2370 914.2736 914.4191 2834.6030 2587.4574 2582.8948",

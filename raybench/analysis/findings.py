@@ -1,0 +1,204 @@
+"""What the figures support saying of speedups: typed, with the figures that it is said of.
+
+Sentences are made of findings in ``raybench.report.explanation``. A ``conclusion`` follows from a
+finding's figures alone; what they do not bear is no finding, or one that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from raybench.analysis.breakdown import NOTABLE
+from raybench.analysis.configurations import Key
+from raybench.analysis.statistics import Ratio, Verdict, quotient, verdicts
+from raybench.catalog.hardware import Hardware
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellFinding:
+    """What holds for one cell beside that of the baseline.
+
+    Attributes:
+        cell: model, dataset and hardware.
+        baseline: the hardware that the speedup is over.
+    """
+
+    cell: Key
+    baseline: Hardware
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepShare(CellFinding):
+    """What part of a step is compute.
+
+    Attributes:
+        step_ms, compute_ms: of the hardware, in milliseconds.
+        overhead, overhead_half_width: the fraction of a step that is not compute; the half width
+            of its 95 % interval, None for a single run.
+        is_clear: whether the repeats agree on the overhead.
+        parts: whether the parts of the step are known, and come to no more than it.
+        shares: the fraction of the step that each part takes.
+        baseline_step_ms, baseline_overhead: None where the baseline's share is not clear.
+    """
+
+    step_ms: float
+    compute_ms: float
+    overhead: float
+    overhead_half_width: float | None
+    is_clear: bool
+    parts: Literal["known", "unknown", "more than the step"]
+    shares: Mapping[str, float]
+    baseline_step_ms: float | None
+    baseline_overhead: float | None
+
+    @property
+    def conclusion(self) -> Literal["unclear", "shorter than compute", "compute", "overhead"]:
+        """Whether the overhead is known, and a notable part of the step."""
+        if not self.is_clear:
+            return "unclear"
+        if self.overhead < -NOTABLE:
+            return "shorter than compute"
+        return "compute" if self.overhead < NOTABLE else "overhead"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithoutInput(CellFinding):
+    """Without data, transfer and preprocessing on either side, the speedup would be another."""
+
+    training: Ratio
+    without_input: Ratio
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithoutOverhead(CellFinding):
+    """The speedup of training beside that of compute alone."""
+
+    training: Ratio
+    compute_only: Ratio
+
+    @property
+    def conclusion(self) -> Literal["hardly changes", "unclear", "lowers", "raises"]:
+        """What overhead does to the speedup."""
+        change = self.compute_only.value / self.training.value - 1
+        if abs(change) < NOTABLE and not (_is_wide(self.compute_only) or _is_wide(self.training)):
+            return "hardly changes"
+        if _overlap(self.compute_only, self.training):
+            return "unclear"
+        return "lowers" if change > 0 else "raises"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasheetExpectation(CellFinding):
+    """The speedup of compute alone beside those of the datasheets' peaks, one of them known."""
+
+    flops: float | None
+    bandwidth: float | None
+    compute_only: Ratio
+
+    @property
+    def known(self) -> list[float]:
+        """The ratios that the datasheets give."""
+        return [ratio for ratio in (self.flops, self.bandwidth) if ratio is not None]
+
+    @property
+    def conclusion(self) -> Literal["above", "below", "between", "unclear"]:
+        """Where compute alone lies."""
+        least, most = min(self.known), max(self.known)
+        low, high = self.compute_only.interval or (self.compute_only.value,) * 2
+        if low > most:
+            return "above"
+        if high < least:
+            return "below"
+        return "between" if least < low and high < most else "unclear"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LighterModel:
+    """Whether the model of the fewest FLOPs gains less than that of the most, and why.
+
+    Attributes:
+        light, heavy: their cells.
+        baseline: the hardware that speedups are over.
+        verdict: whether the lighter one's speedup is the greater (``faster``); None for single
+            runs.
+        light_running_time, heavy_running_time: speedups.
+        light_compute_only, heavy_compute_only: speedups of compute alone.
+    """
+
+    light: Key
+    heavy: Key
+    baseline: Hardware
+    verdict: Verdict | None
+    light_running_time: Ratio
+    heavy_running_time: Ratio
+    light_compute_only: Ratio | None
+    heavy_compute_only: Ratio | None
+
+    @property
+    def conclusion(
+        self,
+    ) -> Literal["unclear", "overhead fits", "not overhead alone", "overhead outweighs", "open"]:
+        """The cause of a difference, by whether the models differ by compute alone too."""
+        light, heavy = self.light_compute_only, self.heavy_compute_only
+        if self.verdict not in ("faster", "slower"):
+            return "unclear"
+        if light is None or heavy is None:
+            return "open"
+        (alone,) = verdicts([quotient(light, heavy)])
+        if alone == self.verdict:
+            return "not overhead alone"
+        if alone in ("faster", "slower"):
+            return "overhead outweighs"
+        return "open" if alone is None or _is_wide(light) or _is_wide(heavy) else "overhead fits"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeOverFlops:
+    """A least-squares line of training milliseconds per image over GFLOPs per image.
+
+    Attributes:
+        dataset, hardware: where.
+        models: how many there are. With two the line runs through all their repeats, with more
+            through each model's mean.
+        intercept, slope: in milliseconds, and milliseconds for each GFLOP.
+        intercept_half_width, slope_half_width: of their 95 % intervals; None for two points.
+    """
+
+    dataset: str
+    hardware: Hardware
+    models: int
+    intercept: float
+    slope: float
+    intercept_half_width: float | None
+    slope_half_width: float | None
+
+    @property
+    def conclusion(
+        self,
+    ) -> Literal["two runs", "falls", "unclear", "proportional", "constant part", "faster"]:
+        """How time grows with FLOPs; ``proportional``: no constant part can be told from 0."""
+        if self.intercept_half_width is None or self.slope_half_width is None:
+            return "two runs"
+        if abs(self.slope) <= self.slope_half_width:
+            return "unclear"
+        if self.slope < 0:
+            return "falls"
+        if abs(self.intercept) <= self.intercept_half_width:
+            return "proportional"
+        return "constant part" if self.intercept > 0 else "faster"
+
+
+Finding = CellFinding | LighterModel | TimeOverFlops
+
+
+def _is_wide(ratio: Ratio) -> bool:
+    """Whether an interval is too wide to say that nothing changes."""
+    return ratio.interval is not None and ratio.interval[1] > (1 + 4 * NOTABLE) * ratio.interval[0]
+
+
+def _overlap(one: Ratio, other: Ratio) -> bool:
+    if one.interval is None or other.interval is None:
+        return False
+    return one.interval[0] <= other.interval[1] and other.interval[0] <= one.interval[1]

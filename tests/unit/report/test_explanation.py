@@ -1,0 +1,113 @@
+"""An explanation as text, in a notebook, and for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+from records import make_failed, make_grid, make_record, make_step
+
+from raybench.analysis.explain import explain
+from raybench.analysis.frame import from_records
+from raybench.report.explanation import explanation_document, render_explanation
+from raybench.report.text import as_json
+
+
+def explained(records):
+    (found,) = explain(from_records(records))
+    return found
+
+
+def document_of(explanation):
+    return json.loads(as_json(explanation_document(explanation)))
+
+
+def test_an_explanation_has_its_sections_in_order():
+    shown = render_explanation(explained(make_grid(3)))
+    places = [
+        shown.index(heading)
+        for heading in (
+            "Where a training step goes",
+            "Speedup over K80, measured and expected",
+            "ResNet-18 on MNIST, P100 over K80",
+            "Does a lighter model gain less?",
+            "What does not grow with a model's FLOPs",
+            "n = 3",
+        )
+    ]
+    assert places == sorted(places)
+
+
+def test_a_column_without_a_figure_is_left_out_and_a_cell_is_a_dash():
+    records = [
+        make_step("P100", step_ms=20, compute_ms=None),
+        make_step("K80", step_ms=50, compute_ms=43),
+    ]
+    steps, speedups, *_ = render_explanation(explained(records)).split("\n\n  ")
+    (p100,) = [line for line in steps.splitlines() if "P100" in line]
+    assert "–" in p100
+    assert "preprocess" not in steps
+    assert "FLOPs" in speedups
+
+
+def test_unstable_and_failed_trials_are_noted():
+    records = [make_record(repeat=repeat, slowdown=1 + 0.2 * repeat) for repeat in range(3)]
+    shown = render_explanation(explained([*records, make_failed(repeat=3)]))
+    assert "ResNet-18 · MNIST · P100: rep" in shown
+    assert "failed: 1 of 4" in shown
+
+
+def test_a_program_gets_each_finding_with_its_figures_and_its_sentence():
+    document = document_of(explained(make_grid(3)))
+    assert len(document["speedups"]) == 4
+    finding = document["findings"][0]
+    assert finding["kind"] == "StepShare"
+    assert finding["cell"].keys() == {"model", "dataset", "hardware"}
+    assert finding["baseline"] == "K80"
+    assert finding["conclusion"] == "overhead"
+    assert f"{finding['overhead']:.0%} of a step" in finding["text"]
+    line, *_ = document["ms_per_image_over_gflops"]
+    assert line["models"] == 2
+    assert {"dataset", "hardware", "intercept", "slope", "intercept_half_width"} <= line.keys()
+
+
+rate = st.none() | st.floats(min_value=0, max_value=1e9)
+
+
+def holds(document, value):
+    """Whether a document says what a finding's field holds."""
+    if hasattr(value, "interval"):
+        return document["value"] == value.value and (document["low"] is None) == (
+            value.interval is None or not math.isfinite(value.interval[0])
+        )
+    if hasattr(value, "document"):
+        return document == value.document()
+    return document == (value if value is None or not hasattr(value, "label") else str(value))
+
+
+@given(rate, rate, rate, rate)
+def test_no_figures_make_a_traceback_or_a_nan_and_no_finding_loses_one(
+    images, compute, wait, flops
+):
+    phases = dict.fromkeys(("transfer", "preprocess", "forward", "backward", "optimizer"))
+    quartiles = None if wait is None else {"p25": wait, "p50": wait, "p75": wait}
+    changes = {
+        "images_per_s": images,
+        "compute_only_images_per_s": compute,
+        "phases_ms": {"data_wait": quartiles, **phases},
+        "model.flops_per_image": flops,
+    }
+    records = [
+        *(make_record(repeat=repeat, changes=changes) for repeat in range(2)),
+        *(make_record(hardware="K80", repeat=repeat) for repeat in range(2)),
+        make_record("googlenet"),
+        make_record("googlenet", hardware="K80"),
+    ]
+    found = explained(records)
+    assert "nan" not in render_explanation(found)
+    document = document_of(found)
+    for finding, written in zip(found.findings, document["findings"], strict=True):
+        assert written["kind"] == type(finding).__name__
+        assert all(holds(written[name], value) for name, value in vars(finding).items())
