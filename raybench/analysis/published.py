@@ -5,6 +5,7 @@ running_time_s, accuracy (0 to 1).
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,11 +18,11 @@ import pandas as pd
 from raybench.analysis.columns import MOST, printable
 from raybench.analysis.configurations import Configuration, Key, configurations
 from raybench.analysis.frame import tidy_frame
-from raybench.analysis.tables import Cell, Options, make_table, make_tables
+from raybench.analysis.tables import Options, make_table
 from raybench.catalog.hardware import Hardware
 from raybench.errors import SpecError, nearest
 
-COLUMNS_OF_REFERENCE = ("hardware", "model", "dataset", "running_time_s", "accuracy")
+COLUMNS = ("hardware", "model", "dataset", "running_time_s", "accuracy")
 
 MOST_ROWS = 10_000
 """A file with more rows is no table of published results."""
@@ -30,20 +31,69 @@ _NAME = re.compile(r"[\w.][\w.:+ -]{0,63}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reference:
+class PublishedResults:
     """Published results.
 
     Attributes:
-        name: what ``--reference`` was given.
         frame: a row for each result, with the columns of ``raybench.analysis.frame``.
         source: where they were published, or the file.
         workload: fields of the spec that are known of them.
     """
 
-    name: str
     frame: pd.DataFrame
     source: str
     workload: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedCell:
+    """One's own figure beside the published one.
+
+    Attributes:
+        quantity: ``running-time`` or ``speedup``.
+        configuration: what sets one's own trials apart from others, or "".
+        key: model, dataset and hardware.
+        own: in seconds, or a ratio.
+        low, high: its 95 % interval, None for a single run.
+        published: as it was published.
+    """
+
+    quantity: str
+    configuration: str
+    key: Key
+    own: float
+    low: float | None
+    high: float | None
+    published: float
+
+    @property
+    def ratio(self) -> float:
+        """Own over published."""
+        return self.own / self.published
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkloadDifference:
+    """A field of one's own specs that is not what was published; None is no limit."""
+
+    field: str
+    own: tuple[str, ...]
+    published: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedComparison:
+    """One's own results beside published ones.
+
+    Attributes:
+        source: where those were published.
+        cells: what both have.
+        differences: how one's own workload differs.
+    """
+
+    source: str
+    cells: tuple[ComparedCell, ...]
+    differences: tuple[WorkloadDifference, ...]
 
 
 PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
@@ -52,14 +102,14 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
         "single runs, batch 10, 10 epochs, 224×224",
         {
             **{"batch_size": 10, "epochs": 10, "image_size": 224},
-            **{"precision": "fp32", "execution": "eager"},
+            **{"precision": "fp32", "execution": "eager", "train_limit": None, "eval_limit": None},
         },
     )
 }
 """References that come with raybench: their source, and what is known of the workload."""
 
 
-def load_reference(name: str) -> Reference:
+def load_published(name: str) -> PublishedResults:
     """Read a reference by its name in ``PUBLISHED``, or a CSV file by its path.
 
     Raises:
@@ -69,13 +119,12 @@ def load_reference(name: str) -> Reference:
         source, workload = PUBLISHED[name]
         text = resources.files("raybench.analysis") / "references" / f"{name}.csv"
         rows = _rows(text.read_text(encoding="utf-8").splitlines(), name)
-        return Reference(name=name, frame=_frame(rows, name), source=source, workload=workload)
+        return PublishedResults(frame=_frame(rows, name), source=source, workload=workload)
     path = Path(name)
     if not path.is_file():
         raise SpecError(
             f"no reference {printable(name)!r}. {nearest(name, PUBLISHED)}".rstrip(),
-            allowed=f"{', '.join(PUBLISHED)}, or a CSV file with the columns "
-            + ", ".join(COLUMNS_OF_REFERENCE),
+            allowed=f"{', '.join(PUBLISHED)}, or a CSV file with the columns " + ", ".join(COLUMNS),
         )
     where = printable(str(path))
     try:
@@ -83,83 +132,72 @@ def load_reference(name: str) -> Reference:
             found = _rows(file, where)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SpecError(f"cannot read {where}: {printable(str(error))}") from None
-    return Reference(name=path.stem, frame=_frame(found, where), source=where)
+    return PublishedResults(frame=_frame(found, where), source=where)
 
 
-def beside(
-    frame: pd.DataFrame, reference: Reference, options: Options
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Set one's own running times and speedups beside the published ones, cell by cell.
-
-    Returns:
-        A row for each cell that both have: ``quantity`` (running time or speedup), model,
-        dataset, hardware, ``own`` with its 95 % interval ``low`` and ``high`` (None for a single
-        run), ``published``, and ``ratio``, own over published. And notes: how one's own workload
-        differs from the published one.
-    """
-    rows = []
+def compare_with_published(
+    frame: pd.DataFrame, published: PublishedResults, options: Options
+) -> PublishedComparison:
+    """Set one's own running times and speedups beside the published ones, cell by cell."""
+    (theirs,) = configurations(published.frame)
+    found = []
     for group in configurations(frame, options.allow_mismatch):
-        baseline = _common_baseline(group, reference, options)
+        baseline = _common_baseline(group, published, options)
         chosen = replace(options, baseline=baseline)
         for name in ["running-time", *(["speedup"] if baseline else [])]:
-            (published,) = make_tables(reference.frame, [name], chosen)
-            own = make_table(name, group, chosen)
-            for key, cell in own.cells.items():
-                theirs = published.cells.get(key)
-                if cell.value is not None and theirs is not None and theirs.value is not None:
-                    rows.append(_beside(name, group, key, cell, theirs.value))
-    return rows, _differences(frame, reference)
-
-
-def _beside(
-    name: str, group: Configuration, key: Key, own: Cell, published: float
-) -> dict[str, Any]:
-    assert own.value is not None
-    return {
-        "quantity": name,
-        "configuration": group.name,
-        **key.document(),
-        "own": own.value,
-        "low": own.low,
-        "high": own.high,
-        "published": published,
-        "ratio": own.value / published,
-    }
+            figures = make_table(name, theirs, chosen).cells
+            for key, own in make_table(name, group, chosen).cells.items():
+                figure = figures[key].value if key in figures else None
+                if own.value is None or figure is None:
+                    continue
+                found.append(
+                    ComparedCell(
+                        quantity=name,
+                        configuration=group.name,
+                        key=key,
+                        own=own.value,
+                        low=own.low,
+                        high=own.high,
+                        published=figure,
+                    )
+                )
+    return PublishedComparison(
+        source=published.source, cells=tuple(found), differences=_differences(frame, published)
+    )
 
 
 def _common_baseline(
-    group: Configuration, reference: Reference, options: Options
+    group: Configuration, published: PublishedResults, options: Options
 ) -> Hardware | None:
     """Return the baseline that was asked for, or the slowest published one that was measured."""
-    common = set(group.hardware) & {Hardware(label) for label in reference.frame["hardware"]}
+    common = set(group.hardware) & {Hardware(label) for label in published.frame["hardware"]}
     if len(common) < 2:
         return None
     if options.baseline in common:
         return options.baseline
-    labels = [hardware.label for hardware in common]
-    shared = reference.frame[reference.frame["hardware"].isin(labels)]
+    shared = published.frame[published.frame["hardware"].isin({each.label for each in common})]
     return configurations(shared)[0].slowest
 
 
-def _differences(frame: pd.DataFrame, reference: Reference) -> list[str]:
-    notes = []
-    for name, value in reference.workload.items():
-        own = sorted({str(v) for v in frame[name].dropna()})
-        if own != [str(value)]:
-            notes.append(f"{name} is {', '.join(own)}, published with {value}")
-    limited = [name for name in ("train_limit", "eval_limit") if frame[name].notna().any()]
-    if reference.workload and limited:
-        notes.append(f"{' and '.join(limited)} set, published with all images")
-    return notes
+def _differences(
+    frame: pd.DataFrame, published: PublishedResults
+) -> tuple[WorkloadDifference, ...]:
+    found = []
+    for name, value in published.workload.items():
+        own = tuple(sorted({str(each) for each in frame[name].dropna()}))
+        if own != (() if value is None else (str(value),)):
+            text = None if value is None else str(value)
+            found.append(WorkloadDifference(field=name, own=own, published=text))
+    return tuple(found)
 
 
 def _rows(lines: Any, where: str) -> list[dict[str, Any]]:
     reader = csv.DictReader(lines)
-    lacking = [name for name in COLUMNS_OF_REFERENCE if name not in (reader.fieldnames or ())]
+    lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
     if lacking:
         raise SpecError(
             f"{where}: not a reference, it lacks the columns {', '.join(lacking)}",
-            allowed=f"a CSV file with {', '.join(COLUMNS_OF_REFERENCE)}",
+            allowed=f"a CSV file with {', '.join(COLUMNS)}",
         )
     rows: list[dict[str, Any]] = []
     for row in reader:
@@ -180,22 +218,22 @@ def _row(row: Mapping[str, str | None], where: str) -> dict[str, Any]:
                 f"{where}: {name} is {value[:80]!r}", allowed="letters, digits and . : + - _"
             )
         found[name] = value
-    for name, most in (("running_time_s", MOST), ("accuracy", 1.0)):
+    limits = {
+        "running_time_s": (1e-9, MOST, "seconds above 0"),
+        "accuracy": (0, 1, "a fraction from 0 to 1"),
+    }
+    for name, (least, most, allowed) in limits.items():
         value = (row[name] or "").strip()
         try:
-            number = float(value)
+            found[name] = float(value)
         except ValueError:
-            number = -1.0
-        if not (0 < number <= most or number == 0 == most - 1):
-            raise SpecError(
-                f"{where}: {name} is {value[:80]!r}",
-                allowed="a fraction from 0 to 1" if most == 1 else "seconds above 0",
-            )
-        found[name] = number
+            found[name] = math.nan
+        if not least <= found[name] <= most:
+            raise SpecError(f"{where}: {name} is {value[:80]!r}", allowed=allowed)
     return found
 
 
 def _frame(rows: list[dict[str, Any]], source: str) -> pd.DataFrame:
-    columns = {name: [row[name] for row in rows] for name in COLUMNS_OF_REFERENCE}
+    columns = {name: [row[name] for row in rows] for name in COLUMNS}
     frame = tidy_frame(columns, len(rows))
     return frame.assign(status="completed", source=source, reason="", warnings="")

@@ -17,7 +17,7 @@ from raybench.errors import ResultsError, SpecError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from raybench.analysis.published import Reference
+    from raybench.analysis.published import PublishedComparison, PublishedResults
     from raybench.analysis.tables import Options, Table
 
 
@@ -73,7 +73,7 @@ def analyze(
         raise ResultsError(
             "nothing to analyze", hint="name a results folder, or --reference li2022"
         )
-    published = _reference(reference)
+    published = _published(reference)
     names = list(table or DEFAULT_TABLES)
     names += [name for name in _implied(price, target_accuracy) if name not in names]
     options = Options(
@@ -94,8 +94,7 @@ def analyze(
     if save_trials:
         _save(frame, save_trials)
     tables = make_tables(frame, names, options)
-    compared = _beside(frame, published, options)
-    _print(tablefmt, tables, problems=problems, beside=compared, published=published)
+    _print(tablefmt, tables, problems=problems, published=_compared(frame, published, options))
 
 
 def _print(
@@ -103,18 +102,15 @@ def _print(
     tables: Sequence[Table],
     *,
     problems: Sequence[str] = (),
-    beside: tuple[list[dict[str, Any]], list[str]] | None = None,
-    published: Reference | None = None,
+    published: PublishedComparison | None = None,
     heading: str | None = None,
 ) -> None:
     from raybench.report import comparison, text
 
-    rows, differences = beside or ([], [])
     if tablefmt == "json":
         document: dict[str, Any] = {"tables": text.as_document(tables), "problems": list(problems)}
         if published:
-            beside_it = {"source": published.source, "rows": rows, "notes": differences}
-            document["published"] = beside_it
+            document["published"] = comparison.published_document(published)
         typer.echo(text.as_json(document))
         return
     if heading and tablefmt not in ("csv", "latex"):
@@ -122,22 +118,22 @@ def _print(
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     typer.echo(text.render(tables, tablefmt, width=width))
     if published and tablefmt != "csv":
-        typer.echo("\n" + comparison.render_beside(rows, differences, published.source, tablefmt))
+        typer.echo("\n" + comparison.render_published(published, tablefmt))
     print_problems(problems)
 
 
-def _reference(name: str | None) -> Reference | None:
-    from raybench.analysis.published import load_reference
+def _published(name: str | None) -> PublishedResults | None:
+    from raybench.analysis.published import load_published
 
-    return None if name is None else load_reference(name)
+    return None if name is None else load_published(name)
 
 
-def _beside(
-    frame: pd.DataFrame, published: Reference | None, options: Options
-) -> tuple[list[dict[str, Any]], list[str]] | None:
-    from raybench.analysis.published import beside
+def _compared(
+    frame: pd.DataFrame, published: PublishedResults | None, options: Options
+) -> PublishedComparison | None:
+    from raybench.analysis.published import compare_with_published
 
-    return None if published is None else beside(frame, published, options)
+    return None if published is None else compare_with_published(frame, published, options)
 
 
 def _implied(price: Sequence[str] | None, target_accuracy: float | None) -> list[str]:

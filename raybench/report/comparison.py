@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from raybench.analysis.compare import Comparison
-from raybench.analysis.configurations import dataset_title
+from raybench.analysis.published import PublishedComparison, WorkloadDifference
 from raybench.analysis.tables import QUANTITIES, holms
-from raybench.catalog.models import model_title
 from raybench.report.explanation import cell_names
 from raybench.report.findings import shown
 from raybench.report.text import decimals_of, finite, render_rows
@@ -87,36 +86,56 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def render_beside(
-    rows: Sequence[Mapping[str, Any]], differences: Sequence[str], source: str, tablefmt: str
-) -> str:
-    """Render one's own figures beside published ones, of ``raybench.analysis.reference.beside``."""
-    heading = f"Beside the published: {source}"
-    if not rows:
+def render_published(comparison: PublishedComparison, tablefmt: str) -> str:
+    """Render one's own figures beside published ones, in any format of tables for people."""
+    heading = f"Beside the published: {comparison.source}"
+    if not comparison.cells:
         return f"{heading}\n\n  no model, dataset and hardware in common"
-    several = any(row["configuration"] for row in rows)
-    lines = []
-    for row in rows:
-        quantity = QUANTITIES[row["quantity"]]
-        interval = ""
-        if row["low"] is not None and row["high"] is not None:
-            closest = min(row["high"] - row["own"], row["own"] - row["low"])
-            decimals = decimals_of(closest, quantity.decimals)
-            interval = f" [{row['low']:.{decimals}f}, {row['high']:.{decimals}f}]"
-        decimals = decimals if interval else quantity.decimals
-        lines.append(
+    several = any(cell.configuration for cell in comparison.cells)
+    rows = []
+    for cell in comparison.cells:
+        decimals, interval = QUANTITIES[cell.quantity].decimals, ""
+        published = f"{cell.published:.{decimals}f}"
+        if cell.low is not None and cell.high is not None:
+            decimals = decimals_of(min(cell.high - cell.own, cell.own - cell.low), decimals)
+            interval = f" [{cell.low:.{decimals}f}, {cell.high:.{decimals}f}]"
+        rows.append(
             {
-                "": row["quantity"].replace("-", " "),
-                "model": model_title(row["model"]),
-                "dataset": dataset_title(row["dataset"]),
-                "hardware": row["hardware"],
-                **({"configuration": row["configuration"]} if several else {}),
-                "own": f"{row['own']:.{decimals}f}{interval}",
-                "published": f"{row['published']:.{quantity.decimals}f}",
-                "own / published": f"{row['ratio']:.3f}",
+                "": cell.quantity.replace("-", " "),
+                **cell_names(cell.key),
+                **({"configuration": cell.configuration} if several else {}),
+                "own": f"{cell.own:.{decimals}f}{interval}",
+                "published": published,
+                "own / published": f"{cell.ratio:.3f}",
             }
         )
-    notes = [f"not the same workload: {difference}" for difference in differences]
-    if any(row["low"] is not None for row in rows):
+    notes = [f"not the same workload: {_difference(each)}" for each in comparison.differences]
+    if any(cell.low is not None for cell in comparison.cells):
         notes.insert(0, "[ ]: 95 % interval of one's own figure")
-    return render_rows(heading, lines, tablefmt, notes)
+    return render_rows(heading, rows, tablefmt, notes)
+
+
+def _difference(found: WorkloadDifference) -> str:
+    published = "without one" if found.published is None else f"with {found.published}"
+    return f"{found.field} is {', '.join(found.own)}, published {published}"
+
+
+def published_document(comparison: PublishedComparison) -> dict[str, Any]:
+    """Return one's own figures beside published ones for programs, unrounded."""
+    return {
+        "source": comparison.source,
+        "rows": [
+            {
+                "quantity": cell.quantity,
+                "configuration": cell.configuration,
+                **cell.key.document(),
+                **{name: getattr(cell, name) for name in ("own", "low", "high", "published")},
+                "ratio": cell.ratio,
+            }
+            for cell in comparison.cells
+        ],
+        "notes": [
+            {"kind": "workload_difference", **asdict(each), "text": _difference(each)}
+            for each in comparison.differences
+        ],
+    }

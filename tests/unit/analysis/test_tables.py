@@ -10,7 +10,7 @@ from records import make_failed, make_grid, make_record, make_tuned
 
 from raybench.analysis.configurations import Key, configurations
 from raybench.analysis.frame import from_records
-from raybench.analysis.published import load_reference
+from raybench.analysis.published import load_published
 from raybench.analysis.tables import QUANTITIES, Options, make_tables
 from raybench.catalog.hardware import Hardware
 from raybench.errors import SpecError
@@ -47,7 +47,7 @@ def pair(**changes):
 
 
 def test_the_published_speedups_and_their_geometric_mean():
-    found = table(load_reference("li2022").frame)
+    found = table(load_published("li2022").frame)
     assert found.baseline == K80
     assert found.models == ("googlenet", "resnet18")
     assert found.columns == ((P100, "cifar10"), (P100, "mnist"), (P100, "kmnist"))

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from records import make_failed, make_grid, make_record
 
 from raybench.analysis.frame import from_records
-from raybench.analysis.published import beside, load_reference
+from raybench.analysis.published import compare_with_published, load_published
 from raybench.analysis.tables import QUANTITIES, Cell, Options, make_tables
 from raybench.errors import SpecError
 from raybench.report import text
-from raybench.report.comparison import render_beside
+from raybench.report.comparison import render_published
 
 PUBLISHED_TIMES = {
     "GoogLeNet": "1019.2370 914.2736 914.4191 2834.6030 2587.4574 2582.8948",
@@ -47,7 +47,7 @@ def all_tables():
 
 
 def test_the_published_tables_digit_for_digit():
-    tables = make_tables(load_reference("li2022").frame)
+    tables = make_tables(load_published("li2022").frame)
     times, accuracies, speedups = (rows(text.render([table])) for table in tables)
     columns = "P100 CIFAR10 P100 MNIST P100 KMNIST K80 CIFAR10 K80 MNIST K80 KMNIST"
     assert times["model"] == columns
@@ -145,7 +145,7 @@ def test_any_mean_can_be_shown(all_tables, value, half_width):
 
 
 def test_a_table_wider_than_the_terminal_is_broken_up_between_the_hardware():
-    (times,) = make_tables(load_reference("li2022").frame, ["running-time"])
+    (times,) = make_tables(load_published("li2022").frame, ["running-time"])
     whole, broken = text.render([times]), text.render([times], width=80)
     assert max(map(len, whole.splitlines())) > 80
     assert max(map(len, broken.splitlines())) <= 80
@@ -170,15 +170,15 @@ def test_latex_compiles_no_wider_than_the_line(tmp_path, pdflatex):
         dataset="kmnist", message=f"--a `b` {characters} “quoted” 日本 \\end{{x}}"
     )
     frame = from_records([*make_grid(3), hostile])
-    published, options = load_reference("li2022"), Options()
+    published, options = load_published("li2022"), Options()
     one_hardware = from_records([make_record()])
-    rows, differences = beside(frame, published, options)
+    compared = compare_with_published(frame, published, options)
     tables = "\n".join(
         [
             text.render(make_tables(frame, ["running-time", "accuracy", "speedup"]), "latex"),
             text.render(make_tables(published.frame), "latex"),
             text.render(make_tables(one_hardware, ["speedup"]), "latex"),
-            render_beside(rows, differences, published.source, "latex"),
+            render_published(compared, "latex"),
         ]
     )
     (tmp_path / "tables.tex").write_text(
@@ -199,7 +199,7 @@ def test_latex_compiles_no_wider_than_the_line(tmp_path, pdflatex):
 
 
 def test_latex_groups_datasets_under_their_hardware_with_booktabs():
-    rendered = text.render(make_tables(load_reference("li2022").frame, ["running-time"]), "latex")
+    rendered = text.render(make_tables(load_published("li2022").frame, ["running-time"]), "latex")
     for rule in (
         "\\toprule",
         "\\midrule",
