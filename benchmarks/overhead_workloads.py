@@ -230,12 +230,13 @@ def _bare_loop(
 def end_to_end(model: str, effort: Effort) -> list[Pair]:
     """Images/s of training from the device pipeline, and on one batch that is already there."""
     from raybench.catalog.datasets import load_dataset
+    from raybench.settings import workspace
     from raybench.trial.input import make_input
 
     spec = spec_of(model, effort, input_pipeline="device")
     epochs = Epochs(spec)
     images = load_dataset(
-        "synthetic", HERE, train_limit=effort.steps * spec.batch_size, eval_limit=1
+        "synthetic", workspace(), train_limit=effort.steps * spec.batch_size, eval_limit=1
     )
     pipeline = make_input(spec, images.train, epochs.device, train=True)
     resident = Resident(epochs.batches(1) * effort.steps)

@@ -75,7 +75,7 @@ class Configuration:
     @cached_property
     def datasets(self) -> tuple[str, ...]:
         """In the order of the catalog."""
-        return _ordered((key.dataset for key in self.positions), tuple(DATASETS))
+        return tuple(DATASETS.in_order(key.dataset for key in self.positions))
 
     @cached_property
     def hardware(self) -> tuple[Hardware, ...]:
@@ -151,8 +151,7 @@ class Configuration:
 
 def dataset_title(name: str) -> str:
     """Return what tables call a dataset."""
-    row = DATASETS.get(name)
-    return row.title if row else name
+    return DATASETS.title(name)
 
 
 def configurations(frame: pd.DataFrame, allow: Collection[str] = ()) -> list[Configuration]:

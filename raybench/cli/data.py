@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from raybench.cli.options import Data
+
+if TYPE_CHECKING:
+    from raybench.catalog.datasets.base import Dataset
 
 app = typer.Typer(
     add_completion=False,
@@ -16,28 +20,54 @@ app = typer.Typer(
     help="Get datasets onto the disk, on a login node, before compute nodes need them.",
 )
 
-_NAME = typer.Argument(metavar="NAME", help="cifar10, mnist, kmnist, fashionmnist.")
+_NAME = typer.Argument(metavar="NAME", help="Names of datasets; see `raybench data list`.")
 Names = Annotated[list[str], _NAME]
-WITHOUT_FILES = {
-    "digits": "digits comes with scikit-learn",
-    "synthetic": "synthetic images are made as they are needed",
-}
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_(data: Data = None, as_json: Json = False) -> None:
+    """List all datasets, and whether they are there.
+
+    They come with raybench, or with installed packages.
+    """
+    from dataclasses import asdict
+
+    from tabulate import tabulate
+
+    from raybench.catalog.datasets import listed
+    from raybench.settings import workspace
+
+    rows = [asdict(row) for row in listed(workspace(data=data).data)]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    titles = {
+        "name": "NAME",
+        "title": "TITLE",
+        "train_images": "TRAIN",
+        "eval_images": "EVAL",
+        "num_classes": "CLASSES",
+        "origin": "FROM",
+        "state": "STATE",
+    }
+    typer.echo(tabulate(rows, headers=titles, tablefmt="plain", missingval="–"))
 
 
 @app.command()
 def fetch(names: Names, data: Data = None) -> None:
     """Download datasets, from where there is internet; what is there already is kept."""
-    from raybench.catalog.datasets import archives as dataset_files
-    from raybench.catalog.datasets import staging as dataset_staging
+    from raybench.catalog.datasets import staging, verify
     from raybench.settings import workspace
 
     root = workspace(data=data).data
-    for name in _with_files(names):
-        if all(finding.state == "ok" for finding in dataset_files.verify(name, root)):
-            typer.echo(f"{name}: already in {root}, and intact")
+    for dataset in _published(names, root):
+        if all(finding.state == "ok" for finding in verify(dataset.name, root)):
+            typer.echo(f"{dataset.name}: already in {root}, and intact")
             continue
-        typer.echo(f"{name}: downloading to {root}")
-        _say_staged(name, dataset_staging.fetch(name, root))
+        typer.echo(f"{dataset.name}: downloading to {root}")
+        for path in staging.fetch(dataset, root):
+            typer.echo(f"{dataset.name}: {path}")
 
 
 @app.command()
@@ -53,33 +83,56 @@ def stage(
     ],
     data: Data = None,
 ) -> None:
-    """Copy dataset files that you already have, packed or unpacked, once they are found intact."""
-    from raybench.catalog.datasets.staging import stage as stage_files
+    """Copy dataset files that you already have, packed or unpacked, once they are found intact.
+
+    Exits with 1 if not all files of a dataset are there then.
+    """
+    from raybench.catalog.datasets import DATASETS, staging
     from raybench.settings import workspace
 
     root = workspace(data=data).data
-    for name in _with_files(names):
-        _say_staged(name, stage_files(name, source, root))
+    incomplete = []
+    for dataset in _published(names, root):
+        known = [DATASETS.built_in[name] for name in DATASETS.built_in if name != dataset.name]
+        staged = staging.stage(dataset, source, root, known)
+        for path in staged.copied:
+            typer.echo(f"{dataset.name}: {path}")
+        if staged.absent:
+            incomplete.append(dataset.name)
+            for path in staged.absent:
+                typer.echo(f"{dataset.name}: absent: {path}")
+            for refused in staged.refused:
+                typer.echo(f"{dataset.name}: not taken: {refused}")
+    if incomplete:
+        _hint(incomplete)
+        raise typer.Exit(1)
 
 
 @app.command()
 def verify(
-    names: Annotated[list[str] | None, _NAME] = None,
-    data: Data = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    names: Annotated[list[str] | None, _NAME] = None, data: Data = None, as_json: Json = False
 ) -> None:
     """Say of each file of the datasets (default: all) whether it is ok, absent or damaged.
 
-    Exits with 1 if any is not ok.
+    Where all files of a dataset are ok, its images are decoded and checked as well. Exits with 1
+    if anything is not ok.
     """
     from dataclasses import asdict
 
-    from raybench.catalog.datasets import archives as dataset_files
+    from raybench.catalog import datasets
     from raybench.settings import workspace
 
     root = workspace(data=data).data
-    chosen = _with_files(names or list(dataset_files.FILES), quiet=as_json)
-    findings = [finding for name in chosen for finding in dataset_files.verify(name, root)]
+    registry = datasets.DATASETS
+    chosen = [registry.canonical(name) for name in names or ()] or [
+        name for name in registry if registry[name].source.in_data_folder
+    ]
+    findings = []
+    for name in dict.fromkeys(chosen):
+        found = datasets.verify(name, root)
+        if not found and not as_json:
+            typer.echo(f"{name}: nothing to do, {registry[name].source.nothing_to_do}")
+        findings += found
     damaged = [finding for finding in findings if finding.state != "ok"]
     if as_json:
         rows = [{**asdict(finding), "path": str(finding.path)} for finding in findings]
@@ -87,25 +140,36 @@ def verify(
     else:
         for finding in findings:
             typer.echo(f"{finding.state:8} {finding.dataset:13} {finding.path}: {finding.detail}")
-        if damaged:
-            to_mend = " ".join(dict.fromkeys(finding.dataset for finding in damaged))
-            typer.echo(f"\nhint:    `raybench data fetch {to_mend}` on a login node, or")
-            typer.echo(f"         `raybench data stage {to_mend} --from FOLDER`")
+        _hint(finding.dataset for finding in damaged)
     if damaged:
         raise typer.Exit(1)
 
 
-def _with_files(names: list[str], *, quiet: bool = False) -> list[str]:
-    """Return the names of datasets that have files, each once, and say why others have none."""
-    from raybench.catalog.datasets import canonical_dataset
+def _published(names: list[str], root: Path) -> Iterator[Dataset]:
+    """Go through the datasets that are published as files, each once; say why others are not.
 
-    chosen = list(dict.fromkeys(canonical_dataset(name) for name in names))
-    for name in chosen:
-        if name in WITHOUT_FILES and not quiet:
-            typer.echo(f"{name}: nothing to do, {WITHOUT_FILES[name]}")
-    return [name for name in chosen if name not in WITHOUT_FILES]
+    Raises:
+        DataError: one of the others is not there.
+    """
+    from raybench.catalog.datasets import DATASETS
+    from raybench.catalog.datasets.archives import Published
+
+    for name in dict.fromkeys(DATASETS.canonical(name) for name in names):
+        source = DATASETS[name].source
+        if isinstance(source, Published):
+            yield DATASETS[name]
+        else:
+            source.state(name, root)
+            typer.echo(f"{name}: nothing to do, {source.nothing_to_do}")
 
 
-def _say_staged(name: str, paths: list[Path]) -> None:
-    for path in paths:
-        typer.echo(f"{name}: {path}")
+def _hint(names: Iterable[str]) -> None:
+    """Say how the datasets of these names that are published as files can be had."""
+    from raybench.catalog.datasets import DATASETS
+    from raybench.catalog.datasets.archives import Published
+
+    chosen = [n for n in dict.fromkeys(names) if isinstance(DATASETS[n].source, Published)]
+    if chosen:
+        wanted = " ".join(chosen)
+        typer.echo(f"\nhint:    `raybench data fetch {wanted}` on a login node, or")
+        typer.echo(f"         `raybench data stage {wanted} --from FOLDER`")

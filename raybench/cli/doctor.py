@@ -147,28 +147,17 @@ def _slurm() -> Check:
 
 
 def _datasets(data: Path | None) -> Iterator[Check]:
-    from raybench.catalog.datasets import DATASETS
-    from raybench.catalog.datasets.archives import FILES
+    from raybench.catalog.datasets import listed
     from raybench.settings import workspace
 
     root = workspace(data=data).data
-    absent = [name for name in FILES if not _is_present(name, root)]
-    present = [name for name in DATASETS if name not in absent]
+    rows = listed(root)
+    present = [row.name for row in rows if row.state == "present"]
+    absent = [row.name for row in rows if row.name not in present]
     yield Check("datasets", "ok", f"{', '.join(present)} ({root})")
     if absent:
         hint = f"raybench data fetch {' '.join(absent)}, where there is internet"
         yield Check("datasets", "warn", f"absent: {', '.join(absent)}", hint)
-
-
-def _is_present(name: str, root: Path) -> bool:
-    from raybench.catalog.datasets.archives import located
-    from raybench.errors import DataError
-
-    try:
-        located(name, root)
-    except DataError:
-        return False
-    return True
 
 
 def _folders(results: Path | None) -> Iterator[Check]:

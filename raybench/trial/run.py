@@ -39,6 +39,7 @@ from raybench.record.schema import (
 )
 from raybench.record.state import EpochDone, Event, PhaseStarted
 from raybench.record.store import Experiment, utc_now
+from raybench.settings import workspace
 from raybench.spec.trial import TrialSpec
 from raybench.system.software import describe_environment, distorting_variables, peak_host_bytes
 from raybench.system.verify import describe_hardware
@@ -184,7 +185,7 @@ class _Trial:
             )
         images = load_dataset(
             spec.dataset,
-            self.context.data_root,
+            workspace(data=self.context.data_root),
             train_limit=spec.train_limit,
             eval_limit=spec.eval_limit,
         )

@@ -8,14 +8,17 @@ import os
 import shutil
 import struct
 import tarfile
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from raybench.catalog import datasets
-from raybench.catalog.datasets import archives as dataset_files
+from raybench.catalog.datasets import DATASETS
+from raybench.catalog.datasets.archives import Published
+from raybench.catalog.datasets.base import Dataset
+from raybench.catalog.datasets.idx import read_idx
 
 REAL_DATA = Path(
     os.environ.get("RAYBENCH_TEST_DATA", Path(__file__).parents[3] / "shared" / "data")
@@ -57,28 +60,66 @@ def write(files: dict[str, bytes], folder: Path) -> Path:
     return folder
 
 
-def publish(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the small KMNIST of seed 0 the one whose sizes and checksums are published."""
-    checksums = {name: hashlib.md5(data).hexdigest() for name, data in packed().items()}
-    small = []
-    for file in dataset_files.FILES["kmnist"]:
-        count = TRAIN_IMAGES if "train" in file.path else EVAL_IMAGES
-        gz_md5 = checksums[f"{Path(file.path).name}.gz"]
-        small.append(replace(file, shape=(count, *file.shape[1:]), gz_md5=gz_md5))
-    row = replace(datasets.DATASETS["kmnist"], train_images=TRAIN_IMAGES, eval_images=EVAL_IMAGES)
-    monkeypatch.setitem(dataset_files.FILES, "kmnist", small)
-    monkeypatch.setitem(datasets.DATASETS, "kmnist", row)
+def published(name: str) -> Published:
+    """Return the source of a dataset that is published as files."""
+    source = DATASETS[name].source
+    assert isinstance(source, Published)
+    return source
+
+
+def publish(
+    monkeypatch: pytest.MonkeyPatch, name: str = "kmnist", *, checksums_are_known: bool = False
+) -> Dataset:
+    """Make the small KMNIST of seed 0 the one whose sizes and checksums are published.
+
+    Args:
+        monkeypatch: undoes it.
+        name: the dataset that it becomes, one of the MNIST family.
+        checksums_are_known: whether those of the decoded arrays are known.
+    """
+    md5 = {name: hashlib.md5(data).hexdigest() for name, data in packed().items()}
+    source = published(name)
+    files = tuple(
+        replace(
+            file,
+            shape=(TRAIN_IMAGES if "train" in file.path else EVAL_IMAGES, *file.shape[1:]),
+            gz_md5=md5[f"{file.name}.gz"],
+        )
+        for file in source.files
+    )
+    pairs = ((files[0], files[1]), (files[2], files[3]))
+    dataset = replace(
+        DATASETS[name],
+        train_images=TRAIN_IMAGES,
+        eval_images=EVAL_IMAGES,
+        source=replace(source, files=files, pairs=pairs),
+        checksums=checksums() if checksums_are_known else None,
+    )
+    monkeypatch.setitem(DATASETS.built_in, name, dataset)
+    return dataset
+
+
+def checksums(seed: int = 0) -> tuple[str, str]:
+    """Return the checksums of what is decoded from ``contents(seed)``."""
+    with tempfile.TemporaryDirectory() as folder:
+        train, evaluation = read_idx(write(contents(seed), Path(folder)))
+    return train.checksum, evaluation.checksum
 
 
 def publish_cifar_archive(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Write an archive like CIFAR-10's with other content, and make that the published one."""
-    batches = {Path(file.path).name: file.path.encode() for file in dataset_files.FILES["cifar10"]}
+    source = published("cifar10")
+    batches = {file.name: file.path.encode() for file in source.files}
     write(batches | {"readme.html": b"more"}, folder / "cifar-10-batches-py")
     path = folder / "cifar-10-python.tar.gz"
     with tarfile.open(path, "w:gz") as archive:
         archive.add(folder / "cifar-10-batches-py", "cifar-10-batches-py")
     shutil.rmtree(folder / "cifar-10-batches-py")
-    published = dataset_files.ARCHIVES["cifar10"]
-    checksum = hashlib.md5(path.read_bytes()).hexdigest()
-    monkeypatch.setitem(dataset_files.ARCHIVES, "cifar10", replace(published, md5=checksum))
+    assert source.archive is not None
+    packed_up = replace(source.archive, md5=hashlib.md5(path.read_bytes()).hexdigest())
+    files = tuple(
+        replace(file, md5=hashlib.md5(batches[file.name]).hexdigest()) for file in source.files
+    )
+    small = replace(DATASETS["cifar10"], source=replace(source, archive=packed_up, files=files))
+    monkeypatch.setitem(DATASETS.built_in, "cifar10", small)
     return path

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from raybench.catalog.datasets import load_dataset
+from raybench.settings import workspace
 from raybench.spec.trial import trial_spec
 from raybench.trial.input import make_input
 from raybench.trial.measure.clock import EpochClock, HostTimeline
@@ -50,7 +50,7 @@ def trained(prepare: Callable[[Trainer], None] = lambda _trainer: None, **fields
         }
     )  # fmt: skip
     set_switches(spec)
-    images = load_dataset("digits", Path(), train_limit=None, eval_limit=None)
+    images = load_dataset("digits", workspace(), train_limit=None, eval_limit=None)
     train_input = make_input(spec, images.train, CPU, train=True)
     eval_input = make_input(spec, images.eval, CPU, train=False)
     trainer = Trainer(spec, images.num_classes, CPU)

@@ -1,7 +1,7 @@
 """Decoded datasets: plain arrays on the host's disk, which every trial maps into its memory.
 
-They lie below ``RAYBENCH_CACHE``, or the user's cache folder. The arrays carry checksums and are
-tied to the files that they were made from, so neither damage nor changed data goes unnoticed.
+The arrays carry checksums, and are tied to what they were made from and by, so that neither damage
+nor changed data nor a changed reader goes unnoticed.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raybench.catalog.datasets.arrays import checksum
 from raybench.errors import DataError
-from raybench.settings import workspace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,19 +40,20 @@ class Cached:
     checksums: dict[str, str]
 
 
-def cached(name: str, source: Any, decode: Callable[[Path], Arrays]) -> Cached:
+def cached(name: str, state: Any, decode: Callable[[Path], Arrays], cache: Path) -> Cached:
     """Return a dataset's arrays from the cache, decoding them first where that is needed.
 
     Args:
         name: the dataset.
-        source: what tells one state of its source from another, as JSON.
+        state: what the arrays depend on, as JSON.
         decode: makes the arrays; it is given a scratch folder.
+        cache: the folder of decoded datasets, and of whatever else.
 
     Raises:
         DataError: the cache cannot be written or read back; and what ``decode`` raises.
     """
-    key = hashlib.sha256(json.dumps([FORMAT, name, source]).encode()).hexdigest()[:16]
-    folder = workspace().cache / "datasets" / f"{name}-{key}"
+    key = hashlib.sha256(json.dumps([FORMAT, name, state]).encode()).hexdigest()[:16]
+    folder = cache / "datasets" / f"{name}-{key}"
     # Other trials may be writing or replacing the same folder; each attempt sees what they did.
     for _ in range(3):
         found = _read(folder)
@@ -69,15 +70,6 @@ def cached(name: str, source: Any, decode: Callable[[Path], Arrays]) -> Cached:
         f"the decoded {name} in {folder} is damaged as soon as it is written",
         hint="set RAYBENCH_CACHE to a folder on another disk",
     )
-
-
-def checksum(array: NDArray[Any]) -> str:
-    """Return the SHA-256 of an array's type, shape and content."""
-    import numpy as np  # noqa: PLC0415 - specs are checked without numpy
-
-    content = hashlib.sha256(f"{array.dtype.str} {array.shape} ".encode())
-    content.update(np.ascontiguousarray(array).data)
-    return content.hexdigest()
 
 
 def _read(folder: Path) -> Cached | None:

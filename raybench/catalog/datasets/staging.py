@@ -5,62 +5,83 @@ Nothing is put there before it was found intact.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import socket
 import tempfile
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from http.client import HTTPException
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from raybench.catalog.datasets.archives import (
-    ARCHIVES,
-    FILES,
-    TORCHVISION_CLASSES,
-    DataFile,
-    file_checksum,
-    problem_with,
-)
+from raybench.catalog.datasets.archives import Published, PublishedFile
+from raybench.catalog.datasets.base import Dataset
+from raybench.catalog.datasets.idx import read_split
+from raybench.catalog.datasets.sources import files_below
 from raybench.errors import DataError
 
 DOWNLOAD_TIMEOUT_S = 30.0
 
-_KNOWN_SHA256 = {file.sha256 for files in FILES.values() for file in files if file.sha256}
-_NAMED_LIKE = {"kmnist": ("kmnist", "kuzushiji"), "fashionmnist": ("fashion",)}
+
+@dataclass(frozen=True, kw_only=True)
+class Staged:
+    """What became of the files that a dataset needs.
+
+    Attributes:
+        copied: where those lie now that were found.
+        absent: where the others should lie, and do not.
+        refused: what was found and is not one of them, with the reason.
+    """
+
+    copied: list[Path]
+    absent: list[Path]
+    refused: list[str]
 
 
-def stage(name: str, source: Path, root: Path) -> list[Path]:
+def stage(dataset: Dataset, source: Path, root: Path, known: Collection[Dataset] = ()) -> Staged:
     """Copy a dataset's files from where the user has them to where raybench looks for them.
 
-    Args:
-        name: a dataset of ``FILES``.
-        source: a folder to search, with all that is below it, or a single archive.
-        root: the data folder.
+    Those that are found are copied even if others are not.
 
-    Returns:
-        The files as they lie in the data folder now.
+    Args:
+        dataset: one that is published as files.
+        source: a folder to search, with all that is below it, or a single file.
+        root: the data folder.
+        known: other datasets, whose files are not taken for this one's.
 
     Raises:
-        DataError: not all files were found, one is damaged, or the folder cannot be written.
+        DataError: none of its files was found, which one is meant cannot be told, or the folder
+            cannot be written.
     """
-    found = _find(name, source)
-    staged = []
-    for file, path in found:
-        relative = file.path
-        if path.suffix == ".gz" and file is not ARCHIVES.get(name):
-            relative += ".gz"
-        staged.append(root / relative)
+    if not source.exists():
+        raise DataError(f"{source} does not exist", hint="check the path after --from")
+    published = dataset.source
+    assert isinstance(published, Published), "only published files are staged"
+    search = _Search(dataset, published, _by_name(source), known)
+    found = search.found()
+    if not found:
+        names = ", ".join(file.name for file in published.files)
+        what = f"{source} does not hold {published.torchvision_class}: no sound {names}"
+        raise DataError(
+            "\n".join([what, *search.refused]),
+            allowed="the files as they are published, packed or unpacked, in any folder below it",
+        )
+    targets = []
     try:
-        for (_, path), target in zip(found, staged, strict=True):
-            _copy(path, target)
+        for file, path in found:
+            packed = ".gz" if path.suffix == ".gz" and file is not published.archive else ""
+            targets.append(root / (file.path + packed))
+            _copy(path, targets[-1])
     except OSError as error:
         raise DataError(
             f"cannot write to {root}: {error.strerror or error}",
             hint="make room there, or name another folder with --data or RAYBENCH_DATA",
         ) from None
-    return staged
+    return Staged(copied=targets, absent=published.absent(root), refused=search.refused)
 
 
-def fetch(name: str, root: Path) -> list[Path]:
+def fetch(dataset: Dataset, root: Path) -> list[Path]:
     """Download a dataset by torchvision, check it, and put it where raybench looks for it.
 
     Raises:
@@ -68,11 +89,13 @@ def fetch(name: str, root: Path) -> list[Path]:
     """
     from torchvision import datasets  # noqa: PLC0415 - only a download needs torch
 
-    class_name = TORCHVISION_CLASSES[name]
+    published = dataset.source
+    assert isinstance(published, Published), "only published files are downloaded"
+    class_name = published.torchvision_class
     timeout = socket.getdefaulttimeout()
     try:
         root.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(prefix=f".{name}-", dir=root)
+        scratch = tempfile.TemporaryDirectory(prefix=f".{dataset.name}-", dir=root)
     except OSError as error:
         raise DataError(
             f"cannot write to {root}: {error.strerror or error}",
@@ -86,76 +109,95 @@ def fetch(name: str, root: Path) -> list[Path]:
             reason = " ".join(str(error).split())
             raise DataError(
                 f"cannot download {class_name}: {reason}",
-                hint=f"run `raybench data fetch {name}` on a node with internet (a login node), or "
-                f"get the files by other means and `raybench data stage {name} --from FOLDER`",
+                hint=f"run `raybench data fetch {dataset.name}` on a node with internet (a login "
+                "node), or get the files by other means and "
+                f"`raybench data stage {dataset.name} --from FOLDER`",
             ) from None
         finally:
             socket.setdefaulttimeout(timeout)
-        return stage(name, Path(folder), root)
+        return stage(dataset, Path(folder), root).copied
 
 
-def _find(name: str, source: Path) -> list[tuple[DataFile, Path]]:
-    """Return a sound file below ``source`` for each that the dataset needs, or its archive."""
-    if not source.exists():
-        raise DataError(f"{source} does not exist", hint="check the path after --from")
-    there = _files_below(source)
-    refused: list[str] = []
-    found = [_pick(name, file, there, refused) for file in FILES[name]]
-    complete = [pair for pair in found if pair is not None]
-    if len(complete) == len(found):
-        return complete
-    archive = name in ARCHIVES and _pick(name, ARCHIVES[name], there, refused)
-    if archive:
-        return [archive]
-    absent = [PurePosixPath(f.path).name for f, p in zip(FILES[name], found, strict=True) if not p]
-    what = f"{source} does not hold {TORCHVISION_CLASSES[name]}: no sound {', '.join(absent)}"
-    raise DataError(
-        "\n".join([what, *refused]),
-        allowed="the files as they are published, packed or unpacked, in any folder below it",
-    )
+@dataclass
+class _Search:
+    """Looks for a dataset's files among those that are there, and notes what it refuses."""
+
+    dataset: Dataset
+    published: Published
+    there: dict[str, list[Path]]
+    known: Collection[Dataset]
+    refused: list[str] = field(default_factory=list)
+
+    def found(self) -> list[tuple[PublishedFile, Path]]:
+        """Return the files that were found, or the archive if that was and not all of them were."""
+        sound = {file: self._sound(file) for file in self.published.files}
+        for pair in self.published.pairs:
+            self._choose(pair, sound)
+        found = [(file, paths[0]) for file, paths in sound.items() if paths]
+        archive = self.published.archive
+        if archive is not None and len(found) < len(sound):
+            return [(archive, path) for path in self._sound(archive)] or found
+        return found
+
+    def _sound(self, file: PublishedFile) -> list[Path]:
+        """Return what can be a file: one whose checksum is right, or all of the right structure."""
+        names = [file.name]
+        if file.gz_md5:
+            # Some mirrors write "train-images.idx3-ubyte".
+            dotted = file.name.replace("-idx", ".idx")
+            names = [f"{file.name}.gz", f"{dotted}.gz", file.name, dotted]
+        sound: dict[bytes, Path] = {}
+        for path in (path for name in names for path in self.there.get(name, ())):
+            problem = file.problem(path)
+            if problem:
+                self.refused.append(f"{path}: {problem}")
+            elif file.checksum_is_known(path):
+                return [path]
+            else:
+                sound.setdefault(path.read_bytes(), path)
+        return list(sound.values())
+
+    def _choose(
+        self, pair: tuple[PublishedFile, PublishedFile], sound: dict[PublishedFile, list[Path]]
+    ) -> None:
+        """Leave of the files of a split those that are this dataset's by what they hold."""
+        splits = {
+            paths: read_split(*paths).checksum
+            for paths in itertools.product(*(sound[file] for file in pair))
+        }
+        if self.dataset.checksums:
+            kept = {
+                path
+                for paths in splits
+                if splits[paths] in self.dataset.checksums
+                for path in paths
+            }
+        else:
+            others = {known for other in self.known for known in other.checksums or ()}
+            taken = {path for paths in splits if splits[paths] in others for path in paths}
+            kept = {path for paths in splits for path in paths} - taken
+        for file in pair if splits else ():
+            self.refused += [
+                f"{path}: what it holds is not {self.dataset.title}'s"
+                for path in sound[file]
+                if path not in kept
+            ]
+            sound[file] = [path for path in sound[file] if path in kept]
+        for file in pair:
+            if len(sound[file]) > 1:
+                raise DataError(
+                    f"{len(sound[file])} files could be {file.path}: "
+                    f"{', '.join(map(str, sound[file]))}",
+                    hint=f"name the folder of {self.dataset.title} alone after --from",
+                )
 
 
-def _files_below(source: Path) -> dict[str, list[Path]]:
+def _by_name(source: Path) -> dict[str, list[Path]]:
     """Return the files in a folder and all below it, by their names."""
     there: dict[str, list[Path]] = {}
-    if source.is_file():
-        return {source.name: [source]}
-    for folder, folders, names in os.walk(source):
-        folders.sort()
-        for name in sorted(names):
-            there.setdefault(name, []).append(Path(folder, name))
+    for path in [source] if source.is_file() else files_below(source):
+        there.setdefault(path.name, []).append(path)
     return there
-
-
-def _pick(
-    name: str, file: DataFile, there: dict[str, list[Path]], refused: list[str]
-) -> tuple[DataFile, Path] | None:
-    """Return a sound candidate for a file, and note in ``refused`` what is wrong with others."""
-    plain = PurePosixPath(file.path).name
-    names = [plain]
-    if file.gz_md5:
-        # Some mirrors write "train-images.idx3-ubyte".
-        dotted = plain.replace("-idx", ".idx")
-        names = [f"{plain}.gz", f"{dotted}.gz", plain, dotted]
-    sound = []
-    for path in (path for known in names for path in there.get(known, ())):
-        problem = problem_with(file, path)
-        if problem:
-            refused.append(f"{path}: {problem}")
-        elif path.suffix == ".gz" or file.md5 or file.sha256:
-            return file, path
-        elif file_checksum(path, "sha256") not in _KNOWN_SHA256:
-            sound.append(path)
-    if len(sound) > 1:
-        # Only the folder tells KMNIST's unpacked files from FashionMNIST's.
-        named = [p for p in sound if any(word in str(p).casefold() for word in _NAMED_LIKE[name])]
-        sound = named or sound
-    if len({file_checksum(path, "sha256") for path in sound}) > 1:
-        raise DataError(
-            f"{len(sound)} files could be {file.path}: {', '.join(map(str, sound))}",
-            hint=f"name the folder of {TORCHVISION_CLASSES[name]} alone after --from",
-        )
-    return (file, sound[0]) if sound else None
 
 
 def _copy(path: Path, target: Path) -> None:

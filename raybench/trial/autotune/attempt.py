@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from raybench.catalog.datasets import load_dataset
+from raybench.settings import workspace
 from raybench.spec.trial import TrialSpec
 from raybench.trial.input import make_input
 from raybench.trial.measure.clock import EpochClock, timeline_of
@@ -112,7 +113,10 @@ def _prepare(spec: TrialSpec, data_root: Path) -> tuple[Trainer, Tensor, Tensor]
     set_switches(spec)
     device = device_of(spec)
     images = load_dataset(
-        spec.dataset, data_root, train_limit=spec.train_limit, eval_limit=spec.eval_limit
+        spec.dataset,
+        workspace(data=data_root),
+        train_limit=spec.train_limit,
+        eval_limit=spec.eval_limit,
     )
     trainer = Trainer(spec, images.num_classes, device)
     alone = spec.model_copy(update={"num_workers": 0})

@@ -34,8 +34,8 @@ def mirror(tmp_path, monkeypatch):
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         monkeypatch.setattr(KMNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
-        files = small.dataset_files.FILES["kmnist"]
-        resources = [(f"{file.path.rsplit('/', 1)[-1]}.gz", file.gz_md5) for file in files]
+        files = small.published("kmnist").files
+        resources = [(f"{file.name}.gz", file.gz_md5) for file in files]
         monkeypatch.setattr(KMNIST, "resources", resources)
         yield folder
         server.shutdown()
@@ -90,8 +90,14 @@ def test_stage_then_verify(tmp_path, monkeypatch):
     assert (code, len(out.splitlines())) == (0, 4)
     code, out, _ = data("verify", "kmnist", "--data", root)
     assert code == 0
-    assert out.count("ok       kmnist") == 4
-    assert "structure only: no checksum is published" in out
+    *files, arrays = out.splitlines()
+    assert len(files) == 4
+    assert all(line.startswith("ok       kmnist ") for line in (*files, arrays))
+    assert all(line.endswith("header and size are right") for line in files)
+    assert arrays.endswith(
+        "40 and 12 images of 28×28 decoded; no checksum of the arrays is known here, "
+        "structure checked"
+    )
 
 
 def test_verify_exits_with_1_and_says_which_file_is_wrong(tmp_path, monkeypatch):
@@ -113,6 +119,56 @@ def test_verify_exits_with_1_and_says_which_file_is_wrong(tmp_path, monkeypatch)
     }
 
 
+def test_a_partial_set_is_staged_and_what_is_absent_is_said(tmp_path, monkeypatch):
+    small.publish(monkeypatch)
+    files = small.packed()
+    files["train-labels-idx1-ubyte.gz"] = b"cut short"
+    small.write(files, tmp_path / "mine")
+    root = tmp_path / "root"
+    code, out, _ = data("stage", "kmnist", "--from", tmp_path / "mine", "--data", root)
+    assert code == 1
+    lines = out.splitlines()
+    raw = root / "KMNIST/raw"
+    staged = [f"kmnist: {raw / name}" for name in files if not name.startswith("train-labels")]
+    assert lines[:3] == staged
+    assert lines[3] == f"kmnist: absent: {raw / 'train-labels-idx1-ubyte'}"
+    assert lines[4].startswith(f"kmnist: not taken: {tmp_path / 'mine/train-labels-idx1-ubyte.gz'}")
+    assert "`raybench data fetch kmnist`" in out
+    code, out, _ = data("verify", "kmnist", "--data", root, "--json")
+    assert code == 1
+    assert [row["path"] for row in json.loads(out) if row["state"] != "ok"] == [
+        str(raw / "train-labels-idx1-ubyte")
+    ]
+
+
+def test_list_says_what_is_there(tmp_path, monkeypatch):
+    small.publish(monkeypatch)
+    small.write(small.packed(), tmp_path / "KMNIST/raw")
+    code, out, _ = data("list", "--data", tmp_path, "--json")
+    assert code == 0
+    rows = {row["name"]: row for row in json.loads(out)}
+    assert rows["kmnist"] == {
+        "name": "kmnist",
+        "title": "KMNIST",
+        "train_images": 40,
+        "eval_images": 12,
+        "num_classes": 10,
+        "origin": "raybench",
+        "state": "present",
+    }
+    assert rows["cifar10"]["state"].startswith(f"cifar10 is not in {tmp_path}: 7 of 7 files")
+    assert (rows["digits"]["state"], rows["synthetic"]["state"]) == ("present", "present")
+    code, out, _ = data("list", "--data", tmp_path)
+    assert out.splitlines()[0].split() == [
+        *("NAME", "TITLE", "TRAIN", "EVAL", "CLASSES", "FROM", "STATE")
+    ]
+    assert out.splitlines()[3].split() == [
+        "kmnist",
+        "KMNIST",
+        *["40", "12", "10", "raybench", "present"],
+    ]
+
+
 def test_verify_without_names_looks_at_all(tmp_path):
     code, out, _ = data("verify", "--data", tmp_path, "--json")
     assert code == 1
@@ -123,7 +179,10 @@ def test_verify_without_names_looks_at_all(tmp_path):
 def test_datasets_without_files_need_nothing(tmp_path):
     code, out, _ = data("fetch", "digits", "synthetic", "--data", tmp_path)
     assert code == 0
-    assert out.splitlines()[0] == "digits: nothing to do, digits comes with scikit-learn"
+    assert out.splitlines() == [
+        "digits: nothing to do, it comes with scikit-learn",
+        "synthetic: nothing to do, its images are made as they are needed",
+    ]
 
 
 def test_an_unknown_dataset(tmp_path):

@@ -11,6 +11,7 @@ import torch
 from scripted_device import ScriptedDevice
 
 from raybench.catalog.datasets import load_dataset
+from raybench.settings import workspace
 from raybench.spec.trial import trial_spec
 from raybench.trial.input import InputPipeline, make_input
 from raybench.trial.measure.audit import StepAudit
@@ -26,7 +27,7 @@ def trainer_and_input(images: int, tmp_path: Path) -> tuple[Trainer, InputPipeli
         "model": "small_models:small", "dataset": "synthetic", "hardware": "cpu:1",
         "image_size": 16, "batch_size": 4, "input_pipeline": "device",
     })  # fmt: skip
-    data = load_dataset("synthetic", tmp_path, train_limit=images, eval_limit=10)
+    data = load_dataset("synthetic", workspace(data=tmp_path), train_limit=images, eval_limit=10)
     return Trainer(spec, data.num_classes, CPU), make_input(spec, data.train, CPU, train=True)
 
 

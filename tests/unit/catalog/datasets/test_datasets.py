@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import small_datasets as small
 
-from raybench.catalog import datasets
-from raybench.catalog.datasets import archives as dataset_files
-from raybench.catalog.datasets import canonical_dataset, load_dataset
+from raybench.catalog.datasets import DATASETS, load_dataset, verify
+from raybench.catalog.datasets.base import Dataset
 from raybench.errors import DataError, SpecError
+from raybench.settings import workspace
 
 
 @pytest.fixture(autouse=True)
@@ -27,13 +27,13 @@ def kmnist(tmp_path, monkeypatch):
 
 
 def load(name, root=Path("nowhere"), train_limit=None, eval_limit=None):
-    return load_dataset(name, root, train_limit=train_limit, eval_limit=eval_limit)
+    return load_dataset(name, workspace(data=root), train_limit=train_limit, eval_limit=eval_limit)
 
 
 def test_names():
-    assert canonical_dataset("MNIST") == "mnist"
+    assert DATASETS.canonical("MNIST") == "mnist"
     with pytest.raises(SpecError, match="did you mean 'fashionmnist'"):
-        canonical_dataset("fashion-mnist")
+        DATASETS.canonical("fashion-mnist")
 
 
 def test_digits():
@@ -92,7 +92,7 @@ def test_packed_files_are_decoded_once_and_mapped(kmnist, cache, monkeypatch):
     assert isinstance(first.train.images, np.memmap)
     assert sorted(path.name for path in kmnist.rglob("*.gz")) == sorted(small.packed())
 
-    monkeypatch.setitem(datasets._READERS, "kmnist", None)  # decoding again would fail
+    monkeypatch.setattr(Dataset, "decoded", None)  # decoding again would fail
     assert load("kmnist", kmnist).fingerprint == first.fingerprint
     (folder,) = (cache / "datasets").iterdir()
     assert sorted(path.suffix for path in folder.iterdir()) == [".json", *[".npy"] * 4]
@@ -166,7 +166,7 @@ class Exploding:
 
 def test_cifar_pickles_are_not_unpickled_before_their_checksum_is_right(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = [Path(file.path).name for file in dataset_files.FILES["cifar10"]]
+    names = [file.name for file in small.published("cifar10").files]
     evil = dict.fromkeys(names, pickle.dumps(Exploding()))
     small.write(evil, tmp_path / "cifar-10-batches-py")
     with pytest.raises(DataError, match="data_batch_1 is damaged"):
@@ -180,7 +180,7 @@ def test_cifar_pickles_are_not_unpickled_before_their_checksum_is_right(tmp_path
 )
 def test_the_published_files(name, fingerprint, first_label, tmp_path_factory, monkeypatch):
     monkeypatch.setenv("RAYBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    if any(finding.state == "absent" for finding in dataset_files.verify(name, small.REAL_DATA)):
+    if any(finding.state == "absent" for finding in verify(name, small.REAL_DATA)):
         pytest.skip(f"{name} is not in {small.REAL_DATA}")
     images = load(name, small.REAL_DATA, train_limit=1000, eval_limit=100)
     assert images.fingerprint == fingerprint
