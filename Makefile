@@ -1,6 +1,7 @@
 # make demo   an environment of its own, the demo's grid on this machine, three tables
 # make test   the same environment with the tests' needs, and the tests
-# make check  lint and types
+# make check  lint, types, import levels
+# make docs   the reference in docs/reference, from the program's own definitions
 #
 # Needs git, make and Python 3.10 or newer with its venv module; everything else comes from the
 # package index that pip is set up for. PYTHON=… chooses the Python, VENV=… the environment's folder.
@@ -10,13 +11,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := $(if $(CONSTRAIN),--constraint $(CONSTRAIN))
 
-.PHONY: demo test check compile-test slurm-test clean
+.PHONY: demo test check docs compile-test slurm-test clean
 
 demo: $(VENV)/.installed
 	$(BIN)/raybench demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -m "not compiler" tests/unit tests/current tests/ray
+	$(BIN)/python -m pytest -q -m "not compiler" tests/unit tests/docs tests/current tests/ray
 
 compile-test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -m compiler tests/current
@@ -28,6 +29,10 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.installed
+	$(BIN)/raybench schema --pages docs/reference
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

@@ -19,7 +19,7 @@ activate() {
   [ -d "$environment" ] && environment=$environment/bin/activate
   if [ ! -r "$environment" ]; then
     echo "raybench: no environment at $environment, which $RAYBENCH_SITE names" >&2
-    echo "hint:     cluster/environments/create.sh, see cluster/README.md" >&2
+    echo "hint:     cluster/environments/create.sh, see docs/slurm.md" >&2
     return 2
   fi
   # shellcheck disable=SC1090
