@@ -128,10 +128,10 @@ class Epochs:
         from raybench.trial.measure.power import DeviceSampler
         from raybench.trial.trainer import Trainer, device_of, set_switches
 
-        set_switches(spec)
-        self.spec = spec
-        self.device = device_of(spec)
-        self.trainer: Trainer = Trainer(spec, CLASSES, self.device)
+        self.spec = resolved = spec.resolved()
+        set_switches(resolved)
+        self.device = device_of(resolved)
+        self.trainer: Trainer = Trainer(resolved, CLASSES, self.device)
         self._clock = EpochClock(timeline_of(self.device))
         self._sampler = DeviceSampler(self.device)
         self._progress = RawArray("q", 2)
@@ -284,7 +284,7 @@ def input_rate(shape: tuple[int, ...], effort: Effort) -> list[Pair]:
 
     def pipeline(kind: str) -> InputPipeline:
         fields = {"model": "resnet18", "dataset": "synthetic", "hardware": "cpu:1"}
-        spec = trial_spec({**fields, "input_pipeline": kind})
+        spec = trial_spec({**fields, "input_pipeline": kind}).resolved()
         return make_input(spec, split, torch.device("cpu"), train=True)
 
     def images_per_s(pipeline: InputPipeline) -> float:

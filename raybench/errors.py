@@ -111,3 +111,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     by_folded = {candidate.casefold(): candidate for candidate in known}
     match = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)
     return f"did you mean {by_folded[match[0]]!r}?" if match else ""
+
+
+def count(number: int, noun: str) -> str:
+    """Return ``1 trial`` or ``12,000 trials``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

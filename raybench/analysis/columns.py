@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from raybench.record.schema import Epoch, TrialRecord
-from raybench.spec.identity import NOT_IDENTITY
+from raybench.spec.fields import names_of
+from raybench.spec.identity import Role
 from raybench.spec.trial import TrialSpec
 
 DTYPES = {"number": "float64", "count": "Int64", "flag": "boolean", "text": "object"}
@@ -94,7 +95,11 @@ COLUMNS: dict[str, tuple[str, str]] = {
 have the spec's own descriptions."""
 
 IDENTITY: tuple[str, ...] = (
-    *(n for n in _SPEC_COLUMNS if n not in (*NOT_IDENTITY, "hardware", "verify_hardware")),
+    *(
+        n
+        for n in _SPEC_COLUMNS
+        if n not in (*names_of(Role.REPLICATE), "hardware", "verify_hardware")
+    ),
     *("verified", "mig", "mps", "dataset_fingerprint"),
     *("torch", "torchvision", "cuda", "cudnn", "raybench", "flags", "variables"),
 )
@@ -163,7 +168,7 @@ def _outcome(record: TrialRecord) -> tuple[str, str]:
     if record.status == "completed":
         if record.running_time_s is None or not 1e-9 < record.running_time_s < MOST:
             return "failed", "damaged: completed without a plausible running time"
-        if record.tune_up is None and not record.spec.is_decided:
+        if record.tune_up is None and not record.spec.is_resolved:
             return "failed", "damaged: completed without the tune-up that its spec needs"
         return "completed", ""
     if record.error is None:

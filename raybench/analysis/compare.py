@@ -23,13 +23,14 @@ from raybench.analysis.configurations import (
 from raybench.analysis.statistics import CONFIDENCE, Ratio, below, holm, ratio_of_means, verdicts
 from raybench.catalog.models import model_title
 from raybench.errors import ResultsError, SpecError
-from raybench.spec.identity import NOT_IDENTITY
+from raybench.spec.fields import names_of
+from raybench.spec.identity import Role
 from raybench.spec.trial import TrialSpec
 
 SPEC = tuple(
     name
     for name in TrialSpec.model_fields
-    if name not in (*Key._fields, *NOT_IDENTITY, "verify_hardware")
+    if name not in (*Key._fields, *names_of(Role.REPLICATE), "verify_hardware")
 )
 
 LISTED = (

@@ -11,8 +11,9 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 import typer
 import yaml
 
+from raybench.spec.fields import choices
 from raybench.spec.grid import parse_settings
-from raybench.spec.trial import TrialSpec, choices
+from raybench.spec.trial import TrialSpec
 
 Settings = Annotated[
     list[str] | None,

@@ -52,7 +52,7 @@ def tune_up(
     }
     given.setdefault("hardware", default_hardware())
     spec = trial_spec(given)
-    if spec.is_decided:
+    if spec.is_resolved:
         raise SpecError(
             f"execution is {spec.execution!r} and batch_size is {spec.batch_size}: there is "
             "nothing to find",

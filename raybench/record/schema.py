@@ -12,7 +12,7 @@ from pydantic import Field
 
 from raybench.record.noted import _covered, _nulls
 from raybench.spec.fields import Execution, MemoryFormat, Precision
-from raybench.spec.trial import TrialSpec
+from raybench.spec.trial import ResolvedSpec, TrialSpec
 from raybench.system.facts import EnvironmentFacts, HardwareFacts, _Part
 
 SCHEMA_VERSION = 2
@@ -316,11 +316,11 @@ class TrialRecord(_Part):
     """why a figure is null, by its dotted name; a name covers all that is below it"""
 
     @property
-    def executed(self) -> TrialSpec:
-        """The spec with what was left open decided; the spec itself if nothing was."""
-        if self.tune_up is None:
-            return self.spec
-        return self.spec.decided(**self.tune_up.chosen.model_dump())
+    def executed(self) -> ResolvedSpec | None:
+        """The spec with what autotuning chose; None if the trial ended before it was resolved."""
+        if self.tune_up is None and not self.spec.is_resolved:
+            return None
+        return self.spec.resolved(self.tune_up.chosen if self.tune_up else None)
 
     def unexplained(self) -> list[str]:
         """Return the dotted names of figures that are null without a reason in ``missing``."""

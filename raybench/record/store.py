@@ -65,7 +65,7 @@ class Experiment:
         """
         name = f"{spec.model.rsplit(':', 1)[-1]}-{spec.dataset}-{spec.hardware}".replace(":", "")
         version = hashlib.sha256(f"{software} {raybench.__version__}".encode()).hexdigest()[:4]
-        return self.folder / "tune-up" / f"{name}-{spec.identity}-{version}.json"
+        return self.folder / "tune-up" / f"{name}-{spec.configuration_id}-{version}.json"
 
     def write(self, record: TrialRecord, steps_ms: Sequence[npt.NDArray[np.float64]] = ()) -> Path:
         """Write a record, whole or not at all, after the times of its training steps.

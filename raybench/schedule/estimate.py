@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from raybench.catalog.datasets import DATASETS
 from raybench.catalog.models import training_flops
-from raybench.spec.identity import NOT_IDENTITY
+from raybench.spec.fields import names_of
+from raybench.spec.identity import Role
 from raybench.spec.trial import TrialSpec
 
 if TYPE_CHECKING:
     from raybench.record.schema import TrialRecord
 
-_AMOUNT = {"epochs", "train_limit", "eval_limit", "dataset", *NOT_IDENTITY}
+_AMOUNT = {"epochs", "train_limit", "eval_limit", "dataset", *names_of(Role.REPLICATE)}
 """Fields that change how many images a trial sees, and not how long one takes."""
 
 _UNKNOWN_MODEL = "resnet18"

@@ -3,30 +3,63 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+import math
+import re
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, field_validator
 
-from raybench.errors import SpecError
-from raybench.spec.trial import TrialSpec, _known_keys, _spec_error, trial_spec
+from raybench.errors import SpecError, count
+from raybench.spec.trial import TrialSpec, known_keys, spec_error, trial_spec
+
+MOST_TRIALS = 100_000
+"""A larger grid is a slip of the pen: at a minute a trial it would take two months."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class GridSpec(BaseModel):
-    """The product of lists: every field of a trial may be a list."""
+    """The product of lists: every field of a trial may be a list.
+
+    Raises:
+        SpecError: the name cannot be a folder's, or there are more trials than ``MOST_TRIALS``.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    name: str = Field(default="grid", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    name: str = "grid"
     """the experiment's name, and of its folder in the results"""
-    repeats: int = Field(default=1, ge=1)
+    repeats: StrictInt = Field(default=1, ge=1)
     """how many independent repeats of each trial, pass by pass over the whole plan"""
     fields: dict[str, tuple[Any, ...]]
     """the trial's fields, each with the values to take"""
     exclude: tuple[dict[str, Any], ...] = ()
     """combinations to leave out: a trial goes when all that is named agrees"""
+
+    @field_validator("name")
+    @classmethod
+    def _folder_name(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise SpecError(
+                f"name is {name!r}, which cannot be the name of the experiment's folder",
+                allowed="1 to 64 letters, digits, dots, hyphens and underscores, the first of "
+                "them a letter or a digit",
+                hint="give it one that can be: -s name=…, or a line 'name: …'",
+            )
+        return name
+
+    def model_post_init(self, _context: object) -> None:
+        """Refuse a grid that is too large before its trials are made."""
+        size = self.repeats * math.prod(len(values) for values in self.fields.values())
+        if size > MOST_TRIALS:
+            raise SpecError(
+                f"the grid has {count(size, 'trial')}",
+                allowed=f"at most {count(MOST_TRIALS, 'trial')}, those to exclude among them",
+                hint="lower repeats, or give shorter lists",
+            )
 
     def plan(self) -> list[TrialSpec]:
         """Return the trials in running order.
@@ -78,7 +111,7 @@ def grid_spec(content: Mapping[str, Any], where: str = "the grid") -> GridSpec:
     own = ("name", "repeats", "exclude")
     fields = {name: value for name, value in content.items() if name not in own}
     allowed = [name for name in TrialSpec.model_fields if name != "repeat"]
-    _known_keys(fields, [*own, *allowed], where)
+    known_keys(fields, [*own, *allowed], where)
     for name in ("model", "dataset", "hardware"):
         if not _as_tuple(fields.get(name, ())):
             raise SpecError(f"{where} has no {name}", hint=f"add a line '{name}: […]'")
@@ -87,7 +120,7 @@ def grid_spec(content: Mapping[str, Any], where: str = "the grid") -> GridSpec:
     for rule in exclude:
         if not isinstance(rule, Mapping):
             raise SpecError(f"{where}: exclude holds {rule!r}", allowed="mappings of field: value")
-        _known_keys(rule, allowed, f"exclude of {where}")
+        known_keys(rule, allowed, f"exclude of {where}")
     given = {name: content[name] for name in ("name", "repeats") if name in content}
     tuples = {name: _as_tuple(value) for name, value in fields.items()}
     for name, values in tuples.items():
@@ -96,7 +129,30 @@ def grid_spec(content: Mapping[str, Any], where: str = "the grid") -> GridSpec:
     try:
         return GridSpec(**given, fields=tuples, exclude=tuple(dict(rule) for rule in exclude))
     except ValidationError as error:
-        raise _spec_error(error) from None
+        raise spec_error(error) from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping, of which YAML would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        names = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        first = {key.value: key for key in reversed(names)}
+        for key in names:
+            if key is not first[key.value]:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key {key.value!r} stands here a second time",
+                    problem_mark=key.start_mark,
+                )
+        return super().construct_mapping(node, deep)
+
+
+_BROKEN = (yaml.YAMLError, ValueError, RecursionError)
+"""What text that is no YAML raises; ValueError for a date or a number that cannot be."""
+
+
+def _parse(text: str) -> Any:
+    return yaml.load(text, _Loader)
 
 
 def load_grid(path: Path, overrides: Mapping[str, Any] | None = None) -> GridSpec:
@@ -106,10 +162,10 @@ def load_grid(path: Path, overrides: Mapping[str, Any] | None = None) -> GridSpe
         SpecError: the file is absent, broken (the message has the line), or holds a wrong value.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = _parse(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SpecError(f"cannot read {path}: {error.strerror}", hint="check the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except _BROKEN as error:
         mark = getattr(error, "problem_mark", None)
         line = f"{path}, line {mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or str(error)
@@ -143,7 +199,7 @@ def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
         if not equals or not key.strip():
             raise SpecError(f"cannot read the setting {setting!r}", allowed="-s key=value")
         try:
-            parsed[key.strip().replace("-", "_")] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            parsed[key.strip().replace("-", "_")] = _parse(value)
+        except _BROKEN:
             raise SpecError(f"the value of {setting!r} is not valid YAML") from None
     return parsed

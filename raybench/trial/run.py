@@ -40,7 +40,7 @@ from raybench.record.schema import (
 from raybench.record.state import EpochDone, Event, PhaseStarted
 from raybench.record.store import Experiment, utc_now
 from raybench.settings import workspace
-from raybench.spec.trial import TrialSpec
+from raybench.spec.trial import ResolvedSpec, TrialSpec
 from raybench.system.software import describe_environment, distorting_variables, peak_host_bytes
 from raybench.system.verify import describe_hardware
 from raybench.trial import summary as sanity
@@ -118,7 +118,7 @@ class _Trial:
 
     def __init__(self, spec: TrialSpec, context: TrialContext) -> None:
         self.asked = spec
-        self.spec = spec  # with what was left open decided, as soon as it is
+        self.spec: ResolvedSpec  # as soon as what was left open is decided
         self.context = context
         self.started_at = utc_now()
         self.known: dict[str, Any] = {}
@@ -150,8 +150,9 @@ class _Trial:
 
     def _decide(self) -> None:
         """Decide what the spec leaves open, before this process touches a device."""
-        if self.asked.is_decided:
+        if self.asked.is_resolved:
             self.missing["tune_up"] = NOTHING_TO_TUNE
+            self.spec = self.asked.resolved()
             return
         context = self.context
         found = decide(
@@ -161,7 +162,7 @@ class _Trial:
             tell=lambda what: self._enter(f"tune-up: {what}"),
         )
         self.known["tune_up"] = found
-        self.spec = self.asked.decided(**found.chosen.model_dump())
+        self.spec = self.asked.resolved(found.chosen)
 
     # -- setup and warm-up -------------------------------------------------------------------
 
@@ -174,7 +175,7 @@ class _Trial:
             spec.hardware,
             self.device,
             verify=spec.verify_hardware,
-            workers=spec.num_workers or 0,
+            workers=spec.num_workers,
         )
         self._know("hardware", facts, missing)
         if not facts.verified:
@@ -242,7 +243,7 @@ class _Trial:
     ) -> None:
         """Run the smaller batch that an epoch may end with: its shapes are new to libraries."""
         assert pipeline is not None
-        rest = pipeline.images % self.spec.images_per_step
+        rest = pipeline.images % self.spec.batch_size
         if 0 < rest < len(full[0]):
             step(full[0][:rest], full[1][:rest])
 

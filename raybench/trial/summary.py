@@ -28,14 +28,16 @@ def check(record: TrialRecord) -> None:
                 f"{dataset.train_images} and {dataset.eval_images}"
             )
     steps = record.step_ms
-    batch_size = record.executed.images_per_step
-    expected = record.spec.epochs * math.ceil(dataset.train_images / batch_size)
+    executed = record.executed
+    if executed is None:
+        raise _impossible("nothing says how a step was executed")
+    expected = record.spec.epochs * math.ceil(dataset.train_images / executed.batch_size)
     if steps is None or steps.count != expected:
         raise _impossible(f"{steps.count if steps else 0} steps were timed of {expected}")
     if record.mfu is not None and record.mfu > 1:
         raise _impossible(
             f"the model's FLOPs at {record.images_per_s:.0f} images/s are {record.mfu:.2f} times "
-            f"the peak of {record.spec.hardware} in {record.executed.precision}"
+            f"the peak of {record.spec.hardware} in {executed.precision}"
         )
 
 

@@ -13,13 +13,13 @@ from torch.nn import functional
 
 from raybench.catalog.models import build_model
 from raybench.errors import HardwareError, SpecError
-from raybench.spec.trial import TrialSpec
+from raybench.spec.trial import ResolvedSpec
 from raybench.system.verify import is_simulated
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def set_switches(spec: TrialSpec) -> None:
+def set_switches(spec: ResolvedSpec) -> None:
     """Set torch's global switches to what the spec says: fp32 means fp32, with TF32 off."""
     tf32 = spec.precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = tf32
@@ -29,10 +29,10 @@ def set_switches(spec: TrialSpec) -> None:
     torch.use_deterministic_algorithms(spec.deterministic)
     threads = spec.cpu_threads
     # A trial on a GPU is given one processor for this process, and one for each worker.
-    torch.set_num_threads(1 if threads is None else threads - (spec.num_workers or 0))
+    torch.set_num_threads(1 if threads is None else threads - spec.num_workers)
 
 
-def device_of(spec: TrialSpec) -> torch.device:
+def device_of(spec: ResolvedSpec) -> torch.device:
     """Return the device that a spec's hardware means in this process.
 
     Raises:
@@ -65,7 +65,7 @@ class Trainer:
         device: where to.
     """
 
-    def __init__(self, spec: TrialSpec, num_classes: int, device: torch.device) -> None:
+    def __init__(self, spec: ResolvedSpec, num_classes: int, device: torch.device) -> None:
         self.spec = spec
         self.device = device
         torch.manual_seed(spec.seed + spec.repeat)
@@ -202,7 +202,7 @@ class _GraphedStep:
         return self._loss
 
 
-def _optimizer(spec: TrialSpec, model: nn.Module) -> torch.optim.Optimizer:
+def _optimizer(spec: ResolvedSpec, model: nn.Module) -> torch.optim.Optimizer:
     kind: Any
     options: dict[str, Any] = {"lr": spec.learning_rate}
     if spec.optimizer == "sgd":

@@ -41,14 +41,15 @@ def make_record(
     fields = {"epochs": 3, "train_limit": 1000, "eval_limit": 100, **spec_fields}
     spec = trial_spec({"model": model, "dataset": dataset, "hardware": hardware, **fields})
     on_gpu = spec.cpu_threads is None
+    batch_size = spec.resolved().batch_size
     rng = random.Random(spec.trial_id)
     scale = slowdown * rng.lognormvariate(0, noise) if noise else slowdown
     compute_ms = STEP_MS[spec.hardware] * RELATIVE_FLOPS.get(spec.model, 1.0) * scale
     data_ms = 6.0 * scale if on_gpu else 0.05 * compute_ms
     step_ms = compute_ms + data_ms
     train_images, eval_images = spec.train_limit or 60_000, spec.eval_limit or 10_000
-    train_s = train_images / spec.images_per_step * step_ms / 1000
-    eval_s = eval_images / spec.images_per_step * step_ms / 3000
+    train_s = train_images / batch_size * step_ms / 1000
+    eval_s = eval_images / batch_size * step_ms / 3000
     epochs = [
         {
             "epoch": number,
@@ -78,12 +79,12 @@ def make_record(
         "warmup_time_s": 1.0,
         "epochs": epochs,
         "images_per_s": train_images * spec.epochs / train_total,
-        "compute_only_images_per_s": spec.images_per_step / compute_ms * 1000,
+        "compute_only_images_per_s": batch_size / compute_ms * 1000,
         "step_ms": {
             **quartiles(step_ms),
             "p05": 0.94 * step_ms,
             "p95": 1.2 * step_ms,
-            "count": train_images // spec.images_per_step * spec.epochs,
+            "count": train_images // batch_size * spec.epochs,
         },
         "phases_ms": {
             "data_wait": quartiles(0.8 * data_ms),

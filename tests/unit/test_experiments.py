@@ -23,4 +23,4 @@ def test_the_sets_of_the_aa_experiment_are_its_even_and_odd_repeats() -> None:
     patterns = [word[len("aa/records/") :] for word in path.read_text().split() if "*-r*" in word]
     sets = [[t.repeat for t in trials if fnmatch(f"{t.trial_id}.json", p)] for p in patterns]
     assert sets == [list(range(0, 20, 2)), list(range(1, 20, 2))]
-    assert len({trial.identity for trial in trials}) == 1
+    assert len({trial.configuration_id for trial in trials}) == 1

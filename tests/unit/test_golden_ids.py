@@ -42,7 +42,7 @@ def read(path: Path) -> Any:
 def test_an_id_is_as_it_was(golden: dict[str, Any]) -> None:
     spec = build(golden["fields"])
     assert spec.trial_id == golden["trial_id"]
-    assert spec.identity == golden["configuration"]
+    assert spec.configuration_id == golden["configuration"]
 
 
 def test_the_golden_specs_span_the_25_fields_of_version_2() -> None:
@@ -93,8 +93,9 @@ def test_a_tune_up_is_found_by_its_configuration(name: str) -> None:
     for path in (folder.folder / "records").glob("*.json"):
         record = read(path)
         if record.tune_up is not None:
-            found.add(record.spec.identity)
-            assert any(record.spec.identity in file.name for file in tune_ups(folder.folder))
+            configuration = record.spec.configuration_id
+            found.add(configuration)
+            assert any(configuration in file.name for file in tune_ups(folder.folder))
     assert len(found) == len(tune_ups(folder.folder))
 
 

@@ -16,7 +16,7 @@ from torchvision.ops import StochasticDepth
 
 from raybench.catalog.datasets import load_dataset
 from raybench.settings import workspace
-from raybench.spec.trial import TrialSpec
+from raybench.spec.trial import ResolvedSpec
 from raybench.trial.input import make_input
 from raybench.trial.measure.clock import EpochClock, timeline_of
 from raybench.trial.trainer import Trainer, device_of, is_out_of_memory, set_switches
@@ -50,7 +50,7 @@ class _Result:
 # -- what runs in an attempt's process -------------------------------------------------------
 
 
-def try_settings(spec: TrialSpec, data_root: Path) -> _Result:
+def try_settings(spec: ResolvedSpec, data_root: Path) -> _Result:
     """Train a few steps from the initial weights, then time some more, on one batch."""
     trainer, images, labels = _prepare(spec, data_root)
     # Its random masks would hide whether losses agree, and its time is not worth measuring.
@@ -76,7 +76,7 @@ def try_settings(spec: TrialSpec, data_root: Path) -> _Result:
     return _Result(images_per_s=len(labels) / step_s, first_loss=first, loss_fall=first - last)
 
 
-def try_batch(spec: TrialSpec, data_root: Path) -> str | None:
+def try_batch(spec: ResolvedSpec, data_root: Path) -> str | None:
     """Train and evaluate a batch; return None if the memory holds it, or ``FITS_NOT``."""
     device = device_of(spec)
     _limit_memory(device)
@@ -108,7 +108,7 @@ def _limit_memory(device: torch.device) -> None:
     Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-def _prepare(spec: TrialSpec, data_root: Path) -> tuple[Trainer, Tensor, Tensor]:
+def _prepare(spec: ResolvedSpec, data_root: Path) -> tuple[Trainer, Tensor, Tensor]:
     """Return a trainer, and the trial's first batch on its device."""
     set_switches(spec)
     device = device_of(spec)

@@ -26,7 +26,7 @@ from raybench.errors import RaybenchError, SpecError, TrialFailed
 from raybench.record.schema import Attempt, Settings, TuneUp
 from raybench.record.store import Experiment, write_once
 from raybench.spec.fields import MemoryFormat, Precision
-from raybench.spec.trial import TrialSpec
+from raybench.spec.trial import ResolvedSpec, TrialSpec
 from raybench.trial.autotune.attempt import FITS, FITS_NOT, _Result, try_batch, try_settings
 from raybench.trial.process.forkserver import CallFailedError, ProcessDiedError, call
 
@@ -102,7 +102,7 @@ def tune_up(
     started = time.perf_counter()
     bench = _Bench(spec=spec, data_root=data_root, tell=tell)
     largest = spec.batch_size == "largest"
-    batch_size = 1 if largest else spec.images_per_step
+    batch_size = 1 if spec.batch_size == "largest" else spec.batch_size
     settings = _plain(spec, batch_size)
     reasons = []
     if largest:
@@ -209,7 +209,7 @@ class _Bench:
         """Yield the changed settings if the hardware supports them and they are new."""
         changed = settings.model_copy(update=change)
         try:
-            self.spec.decided(**changed.model_dump())
+            self.spec.resolved(changed)
         except SpecError:
             return
         if changed not in [attempt.settings for attempt in self.attempts]:
@@ -256,10 +256,10 @@ class _Bench:
 
     # -- attempts ------------------------------------------------------------------------------
 
-    def _call(self, attempt: Callable[[TrialSpec, Path], Any], settings: Settings) -> Any:
+    def _call(self, attempt: Callable[[ResolvedSpec, Path], Any], settings: Settings) -> Any:
         """Return what an attempt returned in a process of its own, or why it failed."""
         self.tell(settings.title)
-        spec = self.spec.decided(**settings.model_dump())
+        spec = self.spec.resolved(settings)
         try:
             return call(attempt, spec, self.data_root, timeout_s=ATTEMPT_TIMEOUT_S)
         except ProcessDiedError as error:

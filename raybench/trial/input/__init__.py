@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision import transforms
 
 from raybench.catalog.datasets import Split
-from raybench.spec.trial import TrialSpec
+from raybench.spec.trial import ResolvedSpec
 
 Raw = tuple[Tensor, ...]
 """A batch before preprocessing, as the pipeline wants it."""
@@ -60,7 +60,7 @@ class InputPipeline(Protocol):
 
 
 def make_input(
-    spec: TrialSpec, split: Split, device: torch.device, *, train: bool
+    spec: ResolvedSpec, split: Split, device: torch.device, *, train: bool
 ) -> InputPipeline:
     """Return the pipeline that the spec asks for.
 
@@ -105,7 +105,7 @@ def _steps(images: int, batch_size: int) -> int:
     return -(-images // batch_size)
 
 
-def _torch_format(spec: TrialSpec) -> torch.memory_format:
+def _torch_format(spec: ResolvedSpec) -> torch.memory_format:
     return {
         "contiguous": torch.contiguous_format,
         "channels_last": torch.channels_last,
@@ -146,22 +146,22 @@ class LoaderInput:
     """
 
     def __init__(
-        self, spec: TrialSpec, split: Split, device: torch.device, order: EpochOrder
+        self, spec: ResolvedSpec, split: Split, device: torch.device, order: EpochOrder
     ) -> None:
         self.images = len(split)
-        self.steps = _steps(self.images, spec.images_per_step)
+        self.steps = _steps(self.images, spec.batch_size)
         self._device = device
         self._format = _torch_format(spec)
         self._order = order
         self._open: Generator[Raw, None, None] | None = None
-        workers = spec.num_workers or 0
+        workers = spec.num_workers
         options: dict[str, Any] = {}
         if workers:
             # Forked workers share the memory-mapped images; they never touch the device.
             options = {"persistent_workers": True, "multiprocessing_context": "fork"}
         self._loader: DataLoader[tuple[Tensor, int]] | None = DataLoader(
             _PilImages(split, spec.image_size),
-            batch_size=spec.images_per_step,
+            batch_size=spec.batch_size,
             sampler=order,
             num_workers=workers,
             pin_memory=device.type == "cuda",
@@ -208,11 +208,11 @@ class DeviceInput:
     """The ``device`` pipeline."""
 
     def __init__(
-        self, spec: TrialSpec, split: Split, device: torch.device, order: EpochOrder
+        self, spec: ResolvedSpec, split: Split, device: torch.device, order: EpochOrder
     ) -> None:
         self.images = len(split)
-        self.steps = _steps(self.images, spec.images_per_step)
-        self._batch_size = spec.images_per_step
+        self.steps = _steps(self.images, spec.batch_size)
+        self._batch_size = spec.batch_size
         self._size = (spec.image_size, spec.image_size)
         self._format = _torch_format(spec)
         self._device = device

@@ -195,9 +195,7 @@ def test_the_largest_batch_is_sought_again_with_what_was_chosen(
 
     def of_batch(wanted: TrialSpec) -> Any:
         return (
-            None
-            if wanted.images_per_step <= (120 if wanted.precision == "bf16" else 60)
-            else (FITS_NOT)
+            None if wanted.batch_size <= (120 if wanted.precision == "bf16" else 60) else (FITS_NOT)
         )
 
     answers(of_settings, of_batch)
@@ -218,7 +216,7 @@ def test_a_batch_that_fits_no_more_with_what_was_chosen_is_given_up(
 
     def of_batch(wanted: TrialSpec) -> Any:
         limit = 40 if wanted.precision == "bf16" else 60
-        return None if wanted.images_per_step <= limit else FITS_NOT
+        return None if wanted.batch_size <= limit else FITS_NOT
 
     answers(of_settings, of_batch)
     found = tune_up(spec(batch_size="largest"), tmp_path)
