@@ -12,7 +12,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from overhead_workloads import HERE, Effort, Epochs, Pair, Resident, noted, run_command, spec_of
+from overhead_workloads import (
+    HERE,
+    Effort,
+    Epochs,
+    Pair,
+    Resident,
+    noted,
+    run_command,
+    spec_of,
+    times_in,
+)
 
 MODELS = ("googlenet", "resnet18")
 SMALL = {"image_size": 64, "input_pipeline": "device"}
@@ -72,8 +82,9 @@ def many_trials(effort: Effort, *, reuse: bool) -> list[Pair]:
     """
     fewer = max(3, effort.trials // (10 if reuse else 50))
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, HERE / "plain_tune.py", folder, str(fewer), "--many"]
-        run_command([*command, *["--reuse"] * reuse], START_TIMES=Path(folder) / "times")
+        command: list[str | Path] = [sys.executable, HERE / "plain_tune.py", Path(folder)]
+        command += [str(fewer), "--many"]
+        run_command([*command, *["--reuse"] * reuse], variables=times_in(Path(folder)))
         theirs = noted(Path(folder), "end")
     assert len(theirs) == fewer
     return [(_many_trials(effort), _rate(theirs))]
@@ -95,7 +106,7 @@ def _many_trials(effort: Effort) -> float:
         "input_pipeline": "device",
     }
     with tempfile.TemporaryDirectory() as folder:
-        _grid(Path(folder), fields, START_TIMES=Path(folder) / "times")
+        _grid(Path(folder), fields)
         ends = [path.stat().st_mtime for path in (Path(folder) / "many" / "records").iterdir()]
     assert len(ends) == effort.trials
     return _rate(ends)
@@ -105,13 +116,14 @@ def _rate(ends: Sequence[float]) -> float:
     return (len(ends) - 1) / (max(ends) - min(ends))
 
 
-def _grid(folder: Path, fields: dict[str, Any], **variables: object) -> float:
+def _grid(folder: Path, fields: dict[str, Any]) -> float:
     """Run ``raybench grid``, and return its seconds."""
     spec = folder / "grid.yaml"
     spec.write_text(json.dumps(fields))
     started = time.perf_counter()
-    command = [sys.executable, "-m", "raybench", "grid", spec, "--results", folder]
-    run_command(command, **variables)
+    command: list[str | Path] = [sys.executable, "-m", "raybench", "grid", spec]
+    command += ["--results", folder]
+    run_command(command, variables=times_in(folder))
     return time.perf_counter() - started
 
 

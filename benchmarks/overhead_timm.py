@@ -66,7 +66,7 @@ def timm_images_per_s(checkout: Path, spec: TrialSpec, device: torch.device, ste
     """
     import torch
 
-    command = [
+    command: list[str | Path] = [
         sys.executable, checkout / "benchmark.py", "--bench", "train", "--no-retry",
         "--model", spec.model, "--device", device.type, "--precision", "float32",
         "--batch-size", str(spec.batch_size), "--img-size", str(spec.image_size),
@@ -74,7 +74,7 @@ def timm_images_per_s(checkout: Path, spec: TrialSpec, device: torch.device, ste
         "--num-warm-iter", str(WARM_UP), "--num-bench-iter", str(steps),
     ]  # fmt: skip
     threads = torch.get_num_threads()
-    said = run_command(command, OMP_NUM_THREADS=threads, NVIDIA_TF32_OVERRIDE=0)
+    said = run_command(command, variables={"OMP_NUM_THREADS": threads, "NVIDIA_TF32_OVERRIDE": 0})
     result = json.loads(said.rpartition("--result\n")[2])
     if "train_samples_per_sec" not in result:
         raise SystemExit(f"timm's benchmark.py failed: {result.get('error', said)}")

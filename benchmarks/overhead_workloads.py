@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,7 +170,7 @@ class Epochs:
 
     def images_per_s(self, pipeline: Any) -> float:
         """Return the rate of an epoch."""
-        return pipeline.images / self.train_s(pipeline)
+        return float(pipeline.images / self.train_s(pipeline))
 
 
 def spec_of(model: str, effort: Effort, **fields: Any) -> TrialSpec:
@@ -330,7 +330,7 @@ def _grid_times(folder: Path, trials: int) -> tuple[list[float], list[float]]:
     )
     run_command(
         [sys.executable, "-m", "raybench", "grid", grid, "--results", folder],
-        START_TIMES=folder / "times",
+        variables=times_in(folder),
     )
     records = folder.glob("start/records/*.json")
     return noted(folder, "start"), [record.stat().st_mtime for record in records]
@@ -340,9 +340,14 @@ def _plain_times(folder: Path, trials: int) -> tuple[list[float], list[float]]:
     """Run trials as a plain Tune function, which notes its end itself."""
     run_command(
         [sys.executable, HERE / "plain_tune.py", folder, str(trials)],
-        START_TIMES=folder / "times",
+        variables=times_in(folder),
     )
     return noted(folder, "start"), noted(folder, "end")
+
+
+def times_in(folder: Path) -> dict[str, object]:
+    """Return the variable that names the file of ``start_model.note`` in a folder."""
+    return {"START_TIMES": folder / "times"}
 
 
 def noted(folder: Path, what: str) -> list[float]:
@@ -421,7 +426,9 @@ def _twelve_records() -> Iterator[Path]:
 
 
 def run_command(
-    command: Sequence[str | Path], expected: Sequence[int] = (0,), **variables: object
+    command: Sequence[str | Path],
+    expected: Sequence[int] = (0,),
+    variables: Mapping[str, object] | None = None,
 ) -> str:
     """Run a command with these environment variables, and return what it printed.
 
@@ -429,7 +436,7 @@ def run_command(
         SystemExit: it failed, with what it said.
     """
     path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
-    given = {name: str(value) for name, value in variables.items()}
+    given = {name: str(value) for name, value in (variables or {}).items()}
     environ = {**os.environ, "PYTHONPATH": path, **given}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     if done.returncode not in expected:

@@ -28,12 +28,14 @@ def train(_config: dict[str, int]) -> None:
 def main() -> None:
     """Run the trials."""
     folder, trials, options = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
-    how: dict[str, int] = {} if "--many" in options else {"max_concurrent_trials": 1}
     with connected(None):
         tune.Tuner(
             tune.with_resources(train, {"cpu": 1}),
             param_space={"repeat": tune.grid_search(list(range(trials)))},
-            tune_config=tune.TuneConfig(reuse_actors="--reuse" in options, **how),
+            tune_config=tune.TuneConfig(
+                reuse_actors="--reuse" in options,
+                max_concurrent_trials=None if "--many" in options else 1,
+            ),
             run_config=tune.RunConfig(name="plain", storage_path=folder, verbose=0),
         ).fit()
 

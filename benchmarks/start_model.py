@@ -31,7 +31,8 @@ class StartModel(nn.Module):
         if not self._started:
             self._started = True
             note("start")
-        return self.head(images.mean((2, 3)))
+        logits: Tensor = self.head(images.mean((2, 3)))
+        return logits
 
 
 def build(num_classes: int) -> nn.Module:

@@ -159,14 +159,19 @@ def wait_for_end(job: str) -> None:
         time.sleep(0.5)
 
 
-def main() -> None:
-    """Measure in turns, and print a table."""
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--hosts", type=int, nargs="+", default=[2, 4, 6])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="on a file system that all hosts share")
     parser.add_argument("options", nargs="*", help="further options of sbatch, after --")
-    given = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Measure in turns, and print a table."""
+    given = parser().parse_args()
     folder = Path(tempfile.mkdtemp(prefix="startup-", dir=given.folder or Path.cwd()))
     commands = scripts(folder)
     figures: dict[tuple[str, int], list[float | str]] = {}

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
-
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import overhead
+import pytest
 
 
 def test_whole_grids_are_measured_beside_their_trials_and_plain_tune(

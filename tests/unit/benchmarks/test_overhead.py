@@ -10,18 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import overhead
+import overhead_timm
+import overhead_workloads as workloads
 import pytest
 import torch
+from overhead_workloads import Effort, Pair, in_turns, spec_of
 
-EXPERIMENTS = Path(__file__).parents[3] / "benchmarks"
-sys.path.insert(0, str(EXPERIMENTS))
+from raybench.record.schema import Settings, TuneUp
 
-import overhead  # noqa: E402
-import overhead_timm  # noqa: E402
-import overhead_workloads as workloads  # noqa: E402
-from overhead_workloads import Effort, Pair, in_turns, spec_of  # noqa: E402
-
-from raybench.record.schema import Settings, TuneUp  # noqa: E402
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 
 EFFORTS: list[Effort] = []
 
@@ -196,7 +194,7 @@ def test_what_timms_script_says_went_wrong_is_said(tmp_path: Path) -> None:
 
 
 def test_the_script_lists_every_benchmark() -> None:
-    command = [sys.executable, EXPERIMENTS / "overhead.py", "--list"]
+    command = [sys.executable, BENCHMARKS / "overhead.py", "--list"]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert [line.split()[0] for line in out.splitlines()] == [b.name for b in overhead.BENCHMARKS]
 
