@@ -204,7 +204,7 @@ def _bare_loop(
     options = {"init_weights": True} if model_name == "googlenet" else {}
     model = getattr(torchvision.models, model_name)(num_classes=CLASSES, **options).to(device)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    wait = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
+    wait: Callable[[], None] = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
     model.train()
 
     def run() -> float:
@@ -233,8 +233,8 @@ def end_to_end(model: str, effort: Effort) -> list[Pair]:
     from raybench.settings import workspace
     from raybench.trial.input import make_input
 
-    spec = spec_of(model, effort, input_pipeline="device")
-    epochs = Epochs(spec)
+    epochs = Epochs(spec_of(model, effort, input_pipeline="device"))
+    spec = epochs.spec
     images = load_dataset(
         "synthetic", workspace(), train_limit=effort.steps * spec.batch_size, eval_limit=1
     )
