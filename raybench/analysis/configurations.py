@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -70,7 +70,7 @@ class Configuration:
     @cached_property
     def models(self) -> tuple[str, ...]:
         """In the order of the catalog, the user's own last."""
-        return _ordered((key.model for key in self.positions), tuple(MODELS))
+        return tuple(MODELS.in_order(key.model for key in self.positions))
 
     @cached_property
     def datasets(self) -> tuple[str, ...]:
@@ -307,8 +307,3 @@ def _cells(frame: pd.DataFrame, *, by_device: bool) -> list[Key]:
             each = found[label, own_name] = Hardware(label, device=own_name)
         hardware.append(each)
     return list(map(Key, frame["model"], frame["dataset"], hardware))
-
-
-def _ordered(names: Any, catalog: tuple[str, ...]) -> tuple[str, ...]:
-    place: Mapping[str, int] = {name: i for i, name in enumerate(catalog)}
-    return tuple(sorted(set(names), key=lambda name: (place.get(name, len(place)), name)))

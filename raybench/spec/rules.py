@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from raybench.catalog.datasets import check_limits
+from raybench.catalog.datasets import DATASETS
 from raybench.catalog.hardware import GPUS, cpu_threads
-from raybench.catalog.models import model_row
+from raybench.catalog.models import find_model
 from raybench.errors import DataError, SpecError, count
 from raybench.spec.fields import TrialFields
 
@@ -27,8 +27,8 @@ BEST_CHOOSES = ("precision", "memory_format", "fused_optimizer", "cudnn_benchmar
 
 def auxiliary_heads(spec: TrialFields) -> None:
     """Only a model with auxiliary heads has a weight for their losses."""
-    row = model_row(spec.model)
-    if spec.aux_loss_weight is not None and row.aux_loss_weight is None and not row.custom:
+    model = find_model(spec.model)
+    if spec.aux_loss_weight is not None and model.aux_loss_weight is None and not model.custom:
         raise SpecError(
             f"aux_loss_weight is set, but {spec.model} has no auxiliary heads",
             allowed="a weight with googlenet, inception_v3 or a model of your own",
@@ -38,13 +38,13 @@ def auxiliary_heads(spec: TrialFields) -> None:
 
 def image_size(spec: TrialFields) -> None:
     """A model may need images of a certain size."""
-    row = model_row(spec.model)
-    if spec.image_size < row.min_image_size or spec.image_size % row.image_size_multiple:
-        multiple = f", a multiple of {row.image_size_multiple}" * (row.image_size_multiple > 1)
+    model = find_model(spec.model)
+    if spec.image_size < model.min_image_size or spec.image_size % model.image_size_multiple:
+        multiple = f", a multiple of {model.image_size_multiple}" * (model.image_size_multiple > 1)
         raise SpecError(
             f"image_size is {spec.image_size}, which {spec.model} cannot take",
-            allowed=f"image_size of {row.min_image_size} or more{multiple}",
-            hint=f"set image_size={row.smallest_above(spec.image_size)}, or leave it out for 224",
+            allowed=f"image_size of {model.min_image_size} or more{multiple}",
+            hint=f"set image_size={model.smallest_above(spec.image_size)}, or leave it out for 224",
         )
 
 
@@ -122,7 +122,7 @@ def left_to_autotuning(spec: TrialFields) -> None:
 def limits(spec: TrialFields) -> None:
     """A limit cannot exceed the dataset."""
     try:
-        check_limits(spec.dataset, train_limit=spec.train_limit, eval_limit=spec.eval_limit)
+        DATASETS[spec.dataset].check_limits(spec.train_limit, spec.eval_limit)
     except DataError as error:
         raise SpecError(error.message, allowed=error.allowed, hint=error.hint) from None
 

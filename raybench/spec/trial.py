@@ -8,9 +8,9 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError, model_validator
 
-from raybench.catalog.datasets import canonical_dataset
+from raybench.catalog.datasets import DATASETS
 from raybench.catalog.hardware import GPUS, canonical_label, cpu_threads
-from raybench.catalog.models import canonical_model, model_row
+from raybench.catalog.models import canonical_model, find_model
 from raybench.errors import SpecError, nearest
 from raybench.spec import identity
 from raybench.spec.fields import BatchSize, ResolvedExecution, TrialFields
@@ -36,14 +36,14 @@ class TrialSpec(TrialFields):
         _refuse_truth_values(fields)
         for name, canonical in (
             ("model", canonical_model),
-            ("dataset", canonical_dataset),
+            ("dataset", DATASETS.canonical),
             ("hardware", canonical_label),
         ):
             if isinstance(fields.get(name), str):
                 fields[name] = canonical(fields[name])
         model, hardware = fields.get("model"), fields.get("hardware")
         if isinstance(model, str) and fields.get("aux_loss_weight") is None:
-            fields["aux_loss_weight"] = model_row(model).aux_loss_weight
+            fields["aux_loss_weight"] = find_model(model).aux_loss_weight
         if isinstance(hardware, str) and fields.get("num_workers") is None:
             on_gpu_loader = hardware in GPUS and fields.get("input_pipeline") != "device"
             fields["num_workers"] = DEFAULT_GPU_WORKERS if on_gpu_loader else 0

@@ -30,8 +30,6 @@ __all__ = [
     "DATASETS",
     "ImageSet",
     "Split",
-    "canonical_dataset",
-    "check_limits",
     "check_present",
     "listed",
     "load_dataset",
@@ -49,24 +47,6 @@ def _built_in() -> Iterator[Dataset]:
 
 DATASETS = Registry("dataset", Dataset, "raybench.datasets", _built_in)
 """Every dataset by its name."""
-
-
-def canonical_dataset(name: str) -> str:
-    """Return the dataset's name as the registry spells it.
-
-    Raises:
-        SpecError: no such dataset is known.
-    """
-    return DATASETS.canonical(name)
-
-
-def check_limits(name: str, *, train_limit: int | None, eval_limit: int | None) -> None:
-    """Refuse a limit larger than the dataset, without loading it.
-
-    Raises:
-        DataError: with the dataset's size.
-    """
-    DATASETS[name].check_limits(train_limit, eval_limit)
 
 
 def check_present(name: str, root: Path) -> None:

@@ -8,10 +8,13 @@ from raybench.catalog.models import (
     MODELS,
     build_model,
     canonical_model,
-    model_row,
+    check_importable,
+    find_model,
+    model_origin,
     model_title,
     training_flops,
 )
+from raybench.catalog.models.base import Model
 from raybench.errors import SpecError
 from raybench.trial.measure.audit import StepAudit
 
@@ -37,8 +40,7 @@ def test_the_flops_that_plans_estimate_with_are_those_that_a_trial_counts(name: 
     assert training_flops(name, 112) == training_flops(name, 224) / 4
 
 
-def test_every_model_has_its_flops() -> None:
-    assert all(training_flops(name, 224) > 1e8 for name in MODELS)
+def test_a_model_of_ones_own_has_no_flops() -> None:
     assert training_flops("my.own:model", 224) is None
 
 
@@ -46,7 +48,7 @@ def test_every_model_has_its_flops() -> None:
     "name", ["resnet18", "googlenet", "alexnet", "squeezenet1_1", "shufflenet_v2_x0_5", "vgg11"]
 )
 def test_a_model_takes_its_smallest_image(name: str) -> None:
-    size = model_row(name).min_image_size
+    size = find_model(name).min_image_size
     with WITHOUT_ARITHMETIC:
         model = build_model(name, num_classes=10, image_size=size).train()
         output = model(torch.rand(2, 3, size, size))
@@ -56,7 +58,7 @@ def test_a_model_takes_its_smallest_image(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["alexnet", "squeezenet1_1", "vgg11"])
 def test_a_model_cannot_take_less_than_that(name: str) -> None:
-    size = model_row(name).min_image_size - 1
+    size = find_model(name).min_image_size - 1
     with WITHOUT_ARITHMETIC:
         model = build_model(name, num_classes=10, image_size=size)
         with pytest.raises(RuntimeError, match="output size"):
@@ -86,10 +88,60 @@ def test_a_model_of_ones_own() -> None:
     ("name", "fragment"),
     [
         ("no_such_module:build", "cannot import no_such_module"),
-        ("small_models:absent", "has no 'absent'"),
+        ("small_models:absent", "has no callable 'absent'"),
         ("small_models:no_module", "returned int"),
     ],
 )
 def test_a_model_of_ones_own_that_is_none(name: str, fragment: str) -> None:
     with pytest.raises(SpecError, match=fragment):
         build_model(name, num_classes=10, image_size=16)
+
+
+def test_the_import_of_a_callable_is_tried_without_building_it(tmp_path, monkeypatch) -> None:
+    check_importable("resnet18")
+    check_importable("small_models:no_module")
+    (tmp_path / "broken_models.py").write_text("import math\nwidth = math.no_such_function(3)\n")
+    (tmp_path / "unfinished_models.py").write_text("import math\n\ndef build(:\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SpecError, match=r"no_such_function.*broken_models\.py, line 2"):
+        check_importable("broken_models:build")
+    with pytest.raises(SpecError, match=r"SyntaxError.*unfinished_models\.py, line 3"):
+        check_importable("unfinished_models:build")
+
+
+def test_a_builder_is_told_the_image_size_if_it_asks() -> None:
+    asked = {}
+
+    def build(num_classes: int, image_size: int) -> torch.nn.Module:
+        asked.update(num_classes=num_classes, image_size=image_size)
+        return torch.nn.Identity()
+
+    Model(name="own", title="Own", build=build).built(num_classes=3, image_size=17)
+    assert asked == {"num_classes": 3, "image_size": 17}
+
+
+@pytest.mark.parametrize("name", ["Own", "my model", "a/b", "", "a:b"])
+def test_a_name_that_would_not_do_in_a_file_name_is_refused(name: str) -> None:
+    with pytest.raises(SpecError, match="cannot be a name"):
+        Model(name=name, title="Own", build=torch.nn.Identity)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_row(name: str) -> None:
+    model = MODELS[name]
+    assert canonical_model(name.upper()) == model.name == name
+    assert model_title(name) == model.title
+    assert model_origin(name) is None
+    assert model.training_flops(224) > 1e8
+    size = model.smallest_above(1)
+    assert size >= model.min_image_size
+    assert size % model.image_size_multiple == 0
+    assert model.smallest_above(size) == size
+    assert not model.custom
+
+
+def test_titles_and_weights_are_those_that_results_were_published_with() -> None:
+    assert (model_title("resnet18"), model_title("googlenet")) == ("ResNet-18", "GoogLeNet")
+    weights = {name: m.aux_loss_weight for name, m in MODELS.items() if m.aux_loss_weight}
+    assert weights == {"googlenet": 0.3, "inception_v3": 0.4}
+    assert list(MODELS)[:3] == ["googlenet", "resnet18", "alexnet"]
