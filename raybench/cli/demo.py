@@ -7,11 +7,8 @@ from importlib.resources import files
 from typing import Any
 
 import typer
-import yaml
 
-from raybench.cli.grid import RunOptions, measure, show_tables
 from raybench.cli.options import Results, Settings
-from raybench.spec.grid import grid_spec, parse_settings
 
 
 def demo(settings: Settings = None, results: Results = None) -> None:
@@ -19,9 +16,15 @@ def demo(settings: Settings = None, results: Results = None) -> None:
 
     GoogLeNet and ResNet-18 on the handwritten digits that scikit-learn carries; one thread and
     two threads of the processor are the two kinds of hardware.
+
+    Example: raybench demo --results /tmp/results
     """
-    from raybench.record.store import Experiment
+    import yaml
+
+    from raybench.cli.output import run_and_show
+    from raybench.launch.options import RunOptions
     from raybench.settings import workspace
+    from raybench.spec.grid import grid_spec, parse_settings
     from raybench.system.cpus import allowed_cpus
 
     content: dict[str, Any] = yaml.safe_load(
@@ -30,15 +33,14 @@ def demo(settings: Settings = None, results: Results = None) -> None:
     if allowed_cpus() < 2:
         typer.echo("one processor only: the demo leaves cpu:2, and so the speedup, out", err=True)
         content["hardware"] = "cpu:1"
-    plan = grid_spec({**content, **parse_settings(settings or ())}, "the demo's grid")
+    grid = grid_spec({**content, **parse_settings(settings or ())}, "the demo's grid")
     # OpenMP's threads would spin while they wait, and so keep a busy machine's processor from the
     # very thread that they wait for; a step then takes a hundred times as long.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
-    folder = Experiment(workspace(results).results / plan.name)
-    code = measure(plan, folder, RunOptions())
-    show_tables(folder)
+    folders = workspace(results)
+    code = run_and_show(grid, folders, RunOptions())
     if code == 0:
-        typer.echo(_NEXT.format(results=folder.folder))
+        typer.echo(_NEXT.format(results=folders.results / grid.name))
     raise typer.Exit(code)
 
 

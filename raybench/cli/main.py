@@ -18,20 +18,26 @@ from typer.core import TyperCommand, TyperGroup
 
 from raybench.errors import RaybenchError, nearest
 
+MEASURE, UNDERSTAND, PREPARE = "Measure", "Understand", "Prepare"
+
 COMMANDS = {
-    "demo": "Run a small grid on this machine, offline, and print its three tables.",
-    "run": "Train, evaluate and record one trial on this machine.",
-    "grid": "Run a grid of trials on a Ray cluster, or on this machine.",
-    "plan": "Show what a grid would run, and what the cluster lacks for it; run nothing.",
-    "submit": "Run one trial as a Ray job, placed on the hardware that it names.",
-    "tune-up": "Find the fastest execution, or the largest batch, on this machine.",
-    "analyze": "Print running-time, accuracy and speedup tables.",
-    "explain": "Say where the time goes, and why the speedup is not higher.",
-    "compare": "Compare two result sets; exit 1 on a significant slowdown.",
-    "data": "Fetch, stage or verify datasets.",
-    "schema": "Print the JSON Schema of a record.",
-    "doctor": "Check whether this machine can run trials, and say what to do if not.",
+    "demo": (MEASURE, "Run a small grid on this machine, offline, and print its three tables."),
+    "run": (MEASURE, "Train, evaluate and record one trial on this machine."),
+    "grid": (MEASURE, "Run a grid of trials on a Ray cluster, or on this machine."),
+    "plan": (MEASURE, "Show what a grid would run, and what the cluster lacks; run nothing."),
+    "submit": (MEASURE, "Run one trial as a Ray job, placed on the hardware that it names."),
+    "autotune": (MEASURE, "Find the fastest execution, or the largest batch, on this machine."),
+    "analyze": (UNDERSTAND, "Print running-time, accuracy and speedup tables."),
+    "explain": (UNDERSTAND, "Say where the time goes, and why the speedup is not higher."),
+    "compare": (UNDERSTAND, "Compare two result sets; exit 1 on a significant slowdown."),
+    "schema": (UNDERSTAND, "Print the JSON Schema of a record."),
+    "doctor": (PREPARE, "Check whether this machine can run trials, and say what to do if not."),
+    "data": (PREPARE, "Fetch, stage or verify datasets."),
 }
+"""A row a command: its panel of the help, and a line on it. Its file has the command's name."""
+
+ALIASES = {"tune-up": "autotune"}
+"""Former names, which still work and which the help does not show."""
 
 _INTERRUPTED = 130
 
@@ -43,13 +49,17 @@ class _LazyGroup(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, _ctx: Any, cmd_name: str) -> Any:
-        if cmd_name in COMMANDS:
-            return TyperCommand(cmd_name, help=COMMANDS[cmd_name])
-        return None
+        """Return what the list of commands shows of one."""
+        if cmd_name not in COMMANDS:
+            return None
+        panel, line = COMMANDS[cmd_name]
+        return TyperCommand(cmd_name, help=line, rich_help_panel=panel)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        name = args[0]
+        name = ALIASES.get(args[0], args[0])
         if name not in COMMANDS:
+            if ctx.resilient_parsing:  # a shell asks what may come next
+                return None, None, []
             hint = nearest(name, COMMANDS)
             raise typer.BadParameter(
                 f"no command {name!r}. {hint or 'See raybench --help.'}", ctx=ctx
@@ -58,14 +68,15 @@ class _LazyGroup(TyperGroup):
 
 
 def _load(name: str) -> Any:
-    attribute = name.replace("-", "_")
-    module = importlib.import_module(f"raybench.cli.{attribute}")
+    module = importlib.import_module(f"raybench.cli.{name}")
     app = getattr(module, "app", None)
     if app is None:
         app = typer.Typer(add_completion=False)
-        function = getattr(module, attribute)
-        app.command(name, help=function.__doc__)(function)
+        app.command(name)(getattr(module, name))
     for command in app.registered_commands:
+        described, _, example = (command.callback.__doc__ or "").partition("Example:")
+        command.help = described
+        command.epilog = f"Example: {' '.join(example.split())}" if example else None
         command.callback = _caught(command.callback)
     loaded = typer.main.get_command(app)
     loaded.name = name
@@ -122,7 +133,6 @@ def _version(wanted: bool) -> None:
 
 application = typer.Typer(
     cls=_LazyGroup,
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

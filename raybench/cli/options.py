@@ -24,6 +24,21 @@ Results = Annotated[
     typer.Option(help="Folder of the results.", envvar="RAYBENCH_RESULTS", show_default="results"),
 ]
 Data = Annotated[Path | None, typer.Option(help="Folder of the datasets.", envvar="RAYBENCH_DATA")]
+Model = Annotated[
+    str, typer.Argument(help="googlenet, resnet18, … or package.module:callable", metavar="MODEL")
+]
+Dataset = Annotated[
+    str, typer.Argument(help="cifar10, mnist, kmnist, fashionmnist, digits …", metavar="DATASET")
+]
+Grid = Annotated[Path, typer.Argument(help="The grid, a YAML file.", metavar="GRID")]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of a Ray cluster; without one, Ray is started on this machine.",
+        envvar="RAY_ADDRESS",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 
 Measured = Annotated[
     list[Path],
@@ -36,7 +51,23 @@ AllowMismatch = Annotated[
     list[str] | None,
     typer.Option(help="Field that may differ between what is compared. May be repeated."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+
+PANELS = {
+    "Workload": ("hardware", "epochs", "batch_size", "image_size", "train_limit", "eval_limit"),
+    "Training": ("optimizer", "learning_rate", "momentum", "aux_loss_weight", "seed", "repeat"),
+    "Execution": (
+        "precision",
+        "memory_format",
+        "execution",
+        "fused_optimizer",
+        "cudnn_benchmark",
+        "deterministic",
+        "input_pipeline",
+        "num_workers",
+    ),
+    "Measurement": ("warmup_steps", "isolation", "verify_hardware"),
+}
+"""The panels of the help that the spec's options stand in; one without a panel is of training."""
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
@@ -82,6 +113,7 @@ def _option(name: str) -> inspect.Parameter:
         metavar="|".join(values) or ("NUMBER|WORD" if mixed else None),
         parser=yaml.safe_load if mixed else None,
         show_default=False,
+        rich_help_panel=next((p for p, names in PANELS.items() if name in names), "Training"),
     )
     return inspect.Parameter(
         name,

@@ -7,15 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from raybench.cli.options import Settings, merged, with_spec_options
-from raybench.spec.trial import trial_spec
+from raybench.cli.options import AsJson, Dataset, Model, Settings, merged, with_spec_options
 
 
 @with_spec_options(exclude=("model", "dataset", "hardware"))
 def submit(
     *,
-    model: Annotated[str, typer.Argument(help="googlenet, resnet18, … or package.module:callable")],
-    dataset: Annotated[str, typer.Argument(help="cifar10, mnist, kmnist, fashionmnist, digits …")],
+    model: Model,
+    dataset: Dataset,
     hardware: Annotated[str, typer.Option(help="a GPU's label (P100, K80, H100 …), or cpu:N")],
     settings: Settings = None,
     address: Annotated[
@@ -25,19 +24,20 @@ def submit(
         ),
     ] = None,
     wait: Annotated[bool, typer.Option(help="Follow the run until it ends.")] = True,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the job's id and exit code as JSON, no log.")
-    ] = False,
+    as_json: AsJson = False,
     fields: Mapping[str, Any],
 ) -> None:
     """Run one trial as a Ray job, placed on the hardware that it names.
 
     Follows the run's log and exits with the run's exit code. Hardware that the cluster lacks is
-    refused before anything is submitted.
+    refused before anything is submitted. With --json, the job's id and exit code, and no log.
+
+    Example: raybench submit resnet18 mnist --hardware P100 --epochs 1
     """
     import json
 
     from raybench.launch import jobs
+    from raybench.spec.trial import trial_spec
 
     given = {**merged(fields, settings), "model": model, "dataset": dataset, "hardware": hardware}
     spec = trial_spec(given)

@@ -1,28 +1,100 @@
-"""One trial on this machine."""
+"""One trial on this machine, in a process of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import os
+from collections.abc import Callable
 
-from raybench.record.state import TrialState
-from raybench.trial.process.trial_process import STALL_S, TrialProcess, TrialRequest
+from raybench.errors import SpecError
+from raybench.launch.options import Nobody, RunOptions, Watcher
+from raybench.launch.preflight import check_trial
+from raybench.record.schema import TrialRecord, TuneUp
+from raybench.record.store import Experiment
+from raybench.settings import Workspace
+from raybench.spec.trial import TrialSpec
+from raybench.trial.process.trial_process import TrialProcess, TrialRequest
+
+RUNS = "runs"
+"""The experiment that single trials belong to, unless another is named."""
+
+LOOK_EVERY_S = 0.5
 
 
-def run_in_process(
-    request: TrialRequest, stall_s: float = STALL_S
-) -> Generator[TrialState, None, None]:
-    """Run a trial, yielding its state twice a second, the last time with its status at the end.
+def run_here(
+    spec: TrialSpec,
+    experiment: Experiment,
+    workspace: Workspace,
+    options: RunOptions | None = None,
+    watcher: Watcher | None = None,
+) -> TrialRecord:
+    """Run a trial, unless a complete record of it exists, and return its record.
 
     An interruption of the caller is passed on to the trial, whose record is then written.
+
+    Raises:
+        RaybenchError: the trial cannot run here (see ``check_trial``), or its record cannot be
+            written. A trial that goes wrong raises nothing: its record says what happened.
     """
-    process = TrialProcess(request, stall_s)
+    options, watcher = options or RunOptions(), watcher or Nobody()
+    known = experiment.completed(spec)
+    if known is not None:
+        watcher.say(
+            f"complete already, not run again: {experiment.record_path(spec.trial_id)}\n"
+            f"to measure it once more: -s repeat={spec.repeat + 1}"
+        )
+        return known
+    check_trial(spec, experiment, workspace)
+    watcher.start([spec])
+    request = TrialRequest(
+        spec=spec,
+        results=experiment.folder.parent.absolute(),
+        experiment=experiment.name,
+        data_root=workspace.data.absolute(),
+        variables=dict(os.environ),
+    )
+    process = TrialProcess(request, stall_s=options.stall_timeout_s)
     try:
         while not process.ended:
-            process.wait(0.5)
-            yield process.state
-    except (KeyboardInterrupt, GeneratorExit):
+            process.wait(LOOK_EVERY_S)
+            watcher.update({spec.trial_id: process.state})
+    except KeyboardInterrupt:
         process.interrupt()
         process.record()
         raise
-    process.record()
-    yield process.state
+    record = process.record()
+    watcher.update({spec.trial_id: process.state})
+    return record
+
+
+def autotune_here(
+    spec: TrialSpec,
+    experiment: Experiment,
+    workspace: Workspace,
+    listen: Callable[[str], None],
+    *,
+    again: bool = False,
+) -> TuneUp:
+    """Find on this machine what a spec leaves open; the experiment's trials then use it.
+
+    Args:
+        spec: with ``execution: best``, ``batch_size: largest`` or both.
+        experiment: keeps what was found.
+        workspace: where the data lie.
+        listen: is told what is tried, before each candidate.
+        again: whether to forget what was found before.
+
+    Raises:
+        SpecError: the spec leaves nothing open.
+        TrialFailed: not even the plain way works.
+        RaybenchError: the trial cannot run here: see ``check_trial``.
+    """
+    from raybench.trial.autotune.search import decide  # noqa: PLC0415 - loads torch
+
+    if spec.is_resolved:
+        raise SpecError(
+            f"execution is {spec.execution!r} and batch_size is {spec.batch_size}: there is "
+            "nothing to find",
+            hint="leave the execution out, or set batch_size=largest",
+        )
+    check_trial(spec, experiment, workspace)
+    return decide(spec, experiment, workspace.data, listen, again=again)

@@ -10,8 +10,9 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from raybench.catalog.hardware import label_of
 from raybench.errors import ClusterError
@@ -19,50 +20,100 @@ from raybench.schedule.resources import NODE
 from raybench.system.cpus import allowed_cpus
 from raybench.system.verify import gpu_names
 
+START_ATTEMPTS = 2
+"""How often Ray may try to start on this machine: a busy one may not answer it in time."""
+
+_GCS_WAIT_S = "120"
+"""How long Ray waits for its own first process; its 30 s are too few on a busy machine."""
+
 
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
     """Connect to a Ray cluster, or start one on this machine and end it afterwards.
 
     A cluster of our own listens on the loopback with a token of its own, and keeps its files in
-    a private folder, so that nobody else on the machine can use or block it.
+    a private folder, so that nobody else on the machine can use or block it. A cluster that this
+    process is connected to already is used as it is, where no other is asked for.
+
+    Args:
+        address: of the cluster, ``host:port``; None for one of our own.
 
     Raises:
         ClusterError: nothing answers at the address, or Ray cannot start here.
     """
     with ExitStack() as stack:
-        options = {"address": address} if address else _own_cluster(stack)
-        import ray  # noqa: PLC0415
-
-        stack.callback(ray.shutdown)
-        try:
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
-        except Exception as error:
-            where = f"no Ray cluster answers at {address}" if address else "Ray cannot start here"
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ClusterError(
-                f"{where}: {reason}",
-                hint="check RAY_ADDRESS and the token" if address else "run `raybench doctor`",
-            ) from error
+        if address:
+            _join(address, stack)
+        elif not is_connected():
+            _start(stack)
         yield
 
 
-def _own_cluster(stack: ExitStack) -> dict[str, object]:
-    """Return the options of a cluster on this machine alone; its folder goes with the stack."""
+def is_connected() -> bool:
+    """Whether this process is connected to a Ray cluster."""
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
+
+
+def _join(address: str, stack: ExitStack) -> None:
+    import ray  # noqa: PLC0415
+
+    stack.callback(ray.shutdown)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:
+        raise ClusterError(
+            f"no Ray cluster answers at {address}: {_first_line(error)}",
+            hint="check RAY_ADDRESS and the token",
+        ) from error
+
+
+def _start(stack: ExitStack) -> None:
+    """Start a cluster on this machine alone; it and its folder go with the stack."""
     if "ray" not in sys.modules:
         # Ray reads these once, when it is imported.
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    # Ray's processes may still write while they end.
-    folder = tempfile.TemporaryDirectory(prefix="raybench-", ignore_cleanup_errors=True)
-    return {
-        "address": "local",
-        "_node_ip_address": "127.0.0.1",
-        "_temp_dir": stack.enter_context(folder),
-        "include_dashboard": False,
-        "num_cpus": allowed_cpus(),
-        "resources": local_resources(),
-    }
+    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", _GCS_WAIT_S)
+    import ray  # noqa: PLC0415
+
+    for left in reversed(range(START_ATTEMPTS)):
+        # Ray's processes may still write while they end.
+        folder = tempfile.TemporaryDirectory(prefix="raybench-", ignore_cleanup_errors=True)
+        try:
+            ray.init(
+                address="local",
+                _node_ip_address="127.0.0.1",
+                _temp_dir=folder.name,
+                include_dashboard=False,
+                num_cpus=allowed_cpus(),
+                resources=local_resources(),
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except Exception as error:
+            message = f"Ray cannot start here: {_first_line(error)}{_end_of_log(folder.name)}"
+            ray.shutdown()
+            folder.cleanup()
+            if not left:
+                raise ClusterError(message, hint="run `raybench doctor`") from error
+        else:
+            stack.enter_context(folder)
+            stack.callback(ray.shutdown)
+            return
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _end_of_log(folder: str, lines: int = 5) -> str:
+    """Return the last words of the raylet, Ray's process on each node, or an empty string."""
+    words: list[str] = []
+    for name in ("raylet.out", "raylet.err"):
+        for path in Path(folder).glob(f"session_2*/logs/{name}"):
+            words += path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+    return "\n".join(["", "the end of raylet's log:", *words]) if words else ""
 
 
 def local_resources() -> dict[str, float]:
@@ -80,8 +131,20 @@ def machine_resources() -> dict[str, float]:
     return {"CPU": float(allowed_cpus()), "GPU": float(len(gpu_names())), **local_resources()}
 
 
-def cluster_hosts() -> list[dict[str, float]]:
-    """Return the resources in all of each living host of the connected cluster."""
+def cluster_nodes() -> list[Mapping[str, float]]:
+    """Return the resources in all of each living node of the connected cluster."""
     import ray  # noqa: PLC0415
 
     return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
+
+
+def nodes_at(address: str | None) -> list[Mapping[str, float]]:
+    """Return the resources of each node of a cluster, or of this machine without an address.
+
+    Raises:
+        ClusterError: nothing answers at the address.
+    """
+    if not address:
+        return [machine_resources()]
+    with connected(address):
+        return cluster_nodes()

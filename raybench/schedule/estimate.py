@@ -48,7 +48,7 @@ class Estimates:
 
         The first one counts: repeats differ by less than an order of trials depends on.
         """
-        work = _work(trial)
+        work = work_of(trial)
         if work in self._s_per_image:
             return False
         self._s_per_image[work] = running_time_s / total_images(trial)
@@ -57,7 +57,7 @@ class Estimates:
 
     def known_s(self, trial: TrialSpec) -> float | None:
         """Return the seconds to be expected from trials that differ in the amount of work alone."""
-        s_per_image = self._s_per_image.get(_work(trial))
+        s_per_image = self._s_per_image.get(work_of(trial))
         return None if s_per_image is None else s_per_image * total_images(trial)
 
     def rough_s(self, trial: TrialSpec) -> float:
@@ -73,7 +73,7 @@ class Estimates:
 
 
 @functools.lru_cache(maxsize=100_000)
-def _work(trial: TrialSpec) -> str:
+def work_of(trial: TrialSpec) -> str:
     """What the time of an image depends on: all of the spec but the amount of work."""
     return trial.model_dump_json(exclude=_AMOUNT)
 

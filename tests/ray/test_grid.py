@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,12 +21,16 @@ import yaml
 from raybench.analysis.frame import from_experiment_analysis, load
 from raybench.analysis.tables import DEFAULT_TABLES, Options, make_tables
 from raybench.errors import ClusterError
+from raybench.launch.grid import run_grid
+from raybench.launch.options import RunOptions
 from raybench.record.schema import ErrorFacts
 from raybench.record.state import TrialState
 from raybench.record.store import Experiment
 from raybench.report.text import render
 from raybench.schedule.resources import NODE
+from raybench.settings import Workspace
 from raybench.spec.grid import grid_spec
+from raybench.spec.trial import TrialSpec
 from raybench.trial.process.trial_process import unfinished_record
 
 SMALL: dict[str, Any] = {
@@ -59,16 +63,29 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+def folders(tmp_path: Path) -> Workspace:
+    return Workspace(results=tmp_path, data=tmp_path, cache=Path(os.environ["RAYBENCH_CACHE"]))
+
+
+def on_tune(trials: Sequence[TrialSpec], experiment: Experiment) -> list[Any]:
+    """Run trials, and return Tune's own results of them."""
+    from raybench.launch.tune.run import TuneRun
+
+    run = TuneRun(trials, experiment, folders(experiment.folder.parent), RunOptions())
+    run.start()
+    while not run.wait(0.2):
+        continue
+    return run.results()
+
+
 @pytest.mark.usefixtures("local_ray")
 def test_the_analysis_of_tunes_results_is_that_of_the_records(tmp_path: Path) -> None:
     from ray.tune import ExperimentAnalysis
 
-    from raybench.launch.grid import GridRequest, run_grid
-
     grid = grid_spec({"name": "unit", "model": [GOOD, *BAD], **SMALL})
     experiment = Experiment(tmp_path / "unit")
     experiment.write_plan("", grid.plan())
-    (results,) = run_grid(grid.plan(), GridRequest(experiment=experiment, data_root=tmp_path))
+    (results,) = on_tune(grid.plan(), experiment)
 
     kinds, messages = {}, {}
     for trial in grid.plan():
@@ -94,14 +111,12 @@ def test_the_analysis_of_tunes_results_is_that_of_the_records(tmp_path: Path) ->
 
 @pytest.mark.usefixtures("local_ray")
 def test_trials_that_compete_for_a_device_run_in_the_plans_order(tmp_path: Path) -> None:
-    from raybench.launch.grid import GridRequest, run_grid
-
     one, two = {**SMALL, "epochs": 1, "isolation": "node"}, {**SMALL, "epochs": 1}
     shared = grid_spec({**one, "model": GOOD, "hardware": ["cpu:2", "cpu:1"], "repeats": 3})
     apart = grid_spec({**two, "model": GOOD, "hardware": "cpu:1", "repeats": 2})
     experiment = Experiment(tmp_path / "unit")
     trials = [*shared.plan(), *apart.plan()]
-    (results,) = run_grid(trials, GridRequest(experiment=experiment, data_root=tmp_path))
+    (results,) = on_tune(trials, experiment)
     assert len(results) == 8
     records = {trial.trial_id: experiment.read(trial.trial_id) for trial in trials}
     assert {record.status for record in records.values() if record} == {"completed"}
@@ -115,31 +130,25 @@ def test_trials_that_compete_for_a_device_run_in_the_plans_order(tmp_path: Path)
 def test_a_large_plan_becomes_several_tune_experiments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from raybench.launch import grid as room
+    from raybench.launch.tune import run
 
-    monkeypatch.setattr(room, "MOST_TRIALS", 3)
-    grid = grid_spec({"name": "unit", "model": GOOD, **SMALL, "epochs": 1, "repeats": 7})
+    monkeypatch.setattr(run, "MOST_TRIALS", 2)
+    grid = grid_spec({"name": "unit", "model": GOOD, **SMALL, "epochs": 1, "repeats": 3})
     experiment = Experiment(tmp_path / "unit")
-    results = room.run_grid(
-        grid.plan(), room.GridRequest(experiment=experiment, data_root=tmp_path)
-    )
-    assert [len(part) for part in results] == [3, 3, 1]
+    results = on_tune(grid.plan(), experiment)
+    assert [len(part) for part in results] == [2, 1]
     assert all(experiment.is_complete(trial) for trial in grid.plan())
     frame = from_experiment_analysis(results)
-    assert sorted(frame["repeat"]) == list(range(7))
+    assert sorted(frame["repeat"]) == list(range(3))
     assert set(frame["status"]) == {"completed"}
 
 
 @pytest.mark.usefixtures("local_ray")
 def test_hardware_that_the_cluster_lacks_is_refused_at_once(tmp_path: Path) -> None:
-    from raybench.launch.grid import GridRequest, run_grid
-
     grid = grid_spec({"model": GOOD, **SMALL, "hardware": ["P100", "cpu:1"]})
     with pytest.raises(ClusterError, match="P100 1") as caught:
-        run_grid(
-            grid.plan(), GridRequest(experiment=Experiment(tmp_path / "unit"), data_root=tmp_path)
-        )
-    assert "host(s) with CPU" in str(caught.value)
+        run_grid(grid, folders(tmp_path))
+    assert "1 node with CPU" in str(caught.value)
 
 
 def test_the_command_fails_with_a_failed_trial_and_resumes_the_rest(
@@ -156,7 +165,7 @@ def test_the_command_fails_with_a_failed_trial_and_resumes_the_rest(
 
     again = run("grid", path, "--results", tmp_path, "-s", f"model={GOOD}")
     assert again.returncode == 0, again.stderr
-    assert "1 of 1 trials are complete already" in again.stderr
+    assert "1 of 1 trial is complete already" in again.stderr
 
 
 def test_an_interruption_keeps_what_is_complete(tmp_path: Path) -> None:
@@ -186,18 +195,20 @@ def test_an_interruption_keeps_what_is_complete(tmp_path: Path) -> None:
 def test_a_trial_that_was_lost_with_its_host_has_a_record_that_says_so(tmp_path: Path) -> None:
     import ray
 
-    from raybench.launch.tune.board import Board
+    from raybench.launch.tune.board import StatusBoard
     from raybench.launch.tune.callbacks import LostTrials
 
     trials = grid_spec({"model": GOOD, **SMALL, "repeats": 4}).plan()
     lost, unstarted, outlived, failed = trials
     experiment = Experiment(tmp_path / "unit")
-    board: Any = ray.remote(Board).options(name="lost-trials", num_cpus=0).remote()
+    board: Any = ray.remote(StatusBoard).options(num_cpus=0).remote()
     state = TrialState(phase="training", host="p100-1", started_at="2026-01-01T00:00:00+00:00")
     for trial in (lost, outlived):
-        ray.get(board.tell.remote(trial.trial_id, state))
-    ray.get(board.tell.remote(failed.trial_id, replace(state, phase="failed", message="its own")))
-    callback = LostTrials(trials, experiment, "lost-trials")
+        ray.get(board.publish.remote(trial.trial_id, state))
+    ray.get(
+        board.publish.remote(failed.trial_id, replace(state, phase="failed", message="its own"))
+    )
+    callback = LostTrials(trials, experiment, board)
     error = ErrorFacts(kind="interrupted", message="interrupted", traceback=None)
     experiment.write(unfinished_record(outlived, "unit", state, error))
     for trial in trials:
@@ -214,7 +225,7 @@ def test_a_trial_that_was_lost_with_its_host_has_a_record_that_says_so(tmp_path:
     assert own.error == error
     assert experiment.read(unstarted.trial_id) is None
     assert experiment.read(failed.trial_id) is None
-    _, states = ray.get(board.news.remote(0))
+    _, states = ray.get(board.changes.remote(0))
     assert {states[trial.trial_id].phase for trial in trials} == {"failed"}
     assert "before it began" in states[unstarted.trial_id].message
     assert states[failed.trial_id].message == "its own"
@@ -263,7 +274,7 @@ def test_a_host_dies_in_the_middle_of_a_grid(
     ]
     assert sorted(complete) == (["cpu:1", "cpu:2"] if another_joins else ["cpu:1"]), output
     assert "hangs · digits · cpu:2: FAILED" in output
-    message = "for 1 s there has been no host that can run what is left: 1 trial(s) need CPU 2"
+    message = "for 1 s there has been no node that can run what is left: 1 trial needs CPU 2"
     assert (message in output) is not another_joins, output
     assert "The same command measures the rest" in output or another_joins
     assert "Running time" in output

@@ -177,7 +177,7 @@ def test_host_that_dies_in_the_middle(slurm: Slurm) -> None:
     lost = found["P100", 0]["error"]
     assert lost["kind"] == "host_lost"
     assert "p100-1 was lost while the trial was in training" in lost["message"]
-    assert "no host that can run what is left: 1 trial(s) need" in job.log
+    assert "no node that can run what is left: 1 trial needs" in job.log
     assert "The same command measures the rest" in job.log
     assert "ResNet-18" in (job.folder / "results" / "tiny" / "tables.txt").read_text()
     slurm.assert_nothing_left(job, ALL)

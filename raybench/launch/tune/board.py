@@ -5,19 +5,19 @@ from __future__ import annotations
 from raybench.record.state import TrialState
 
 
-class Board:
-    """A Ray actor that the trials write their progress on, and read from whether to stop."""
+class StatusBoard:
+    """A Ray actor that trials publish their progress on, and read from whether to stop."""
 
     def __init__(self) -> None:
         self._states: dict[str, TrialState] = {}
         self._changed: dict[str, int] = {}
-        self._changes = 0
+        self._count = 0
         self._stopping = False
 
-    def tell(self, trial_id: str, state: TrialState) -> bool:
+    def publish(self, trial_id: str, state: TrialState) -> bool:
         """Note a trial's state; return whether trials shall stop."""
-        self._changes += 1
-        self._changed[trial_id] = self._changes
+        self._count += 1
+        self._changed[trial_id] = self._count
         self._states[trial_id] = state
         return self._stopping
 
@@ -25,10 +25,10 @@ class Board:
         """Return the state of a trial, or None before it has started."""
         return self._states.get(trial_id)
 
-    def news(self, since: int) -> tuple[int, dict[str, TrialState]]:
+    def changes(self, since: int) -> tuple[int, dict[str, TrialState]]:
         """Return the number of changes so far, and the states that changed after ``since``."""
         new = {name: self._states[name] for name, at in self._changed.items() if at > since}
-        return self._changes, new
+        return self._count, new
 
     def started(self, since: int) -> list[str]:
         """Return the trials that have started, in their order, but for the first ``since``."""

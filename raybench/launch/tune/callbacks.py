@@ -33,15 +33,15 @@ class StopAll(Stopper):
 
 
 class LostTrials(tune.Callback):
-    """Ends trials that were lost with their host: on the board, and with a record if they began.
+    """Ends trials that were lost with their node: on the board, and with a record if they began.
 
     Args:
         trials: the plan.
         experiment: where the records go.
-        board: the name of the board, which knows how far each trial was.
+        board: the ``StatusBoard``, which knows how far each trial was.
     """
 
-    def __init__(self, trials: Sequence[TrialSpec], experiment: Experiment, board: str) -> None:
+    def __init__(self, trials: Sequence[TrialSpec], experiment: Experiment, board: Any) -> None:
         self._experiment = experiment
         self._board = board
         self._written_before = {t.trial_id: self._written_ns(t.trial_id) for t in trials}
@@ -50,10 +50,9 @@ class LostTrials(tune.Callback):
         """Note that a trial is over, if its actor could not say so any more."""
         del iteration, trials, info
         spec = trial_spec(trial.config["trial"])
-        board: Any = ray.get_actor(self._board)
-        state = ray.get(board.state.remote(spec.trial_id))
+        state = ray.get(self._board.state.remote(spec.trial_id))
         if state is None:
-            state = TrialState(phase="failed", message="its host was lost before it began")
+            state = TrialState(phase="failed", message="its node was lost before it began")
         elif state.phase in ENDED:
             return
         else:
@@ -65,7 +64,7 @@ class LostTrials(tune.Callback):
                 error = ErrorFacts(kind="host_lost", message=f"{message}\n{hint}", traceback=None)
                 record = unfinished_record(spec, self._experiment.name, state, error)
                 self._experiment.write(record)
-        ray.get(board.tell.remote(spec.trial_id, state))
+        ray.get(self._board.publish.remote(spec.trial_id, state))
 
     def _written_ns(self, trial_id: str) -> int:
         path = self._experiment.record_path(trial_id)

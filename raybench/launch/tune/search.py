@@ -7,7 +7,7 @@ from typing import Any
 import ray
 from ray.tune.search import Searcher
 
-from raybench.launch.session import cluster_hosts
+from raybench.launch.session import cluster_nodes
 from raybench.schedule.order import RunningOrder
 from raybench.spec.trial import TrialSpec
 
@@ -17,10 +17,10 @@ class PlanOrder(Searcher):
 
     Args:
         order: hands out the trials.
-        board: the name of the board, which knows the trials that have started.
+        board: the ``StatusBoard``, which knows the trials that have started.
     """
 
-    def __init__(self, order: RunningOrder, board: str) -> None:
+    def __init__(self, order: RunningOrder, board: Any) -> None:
         super().__init__()
         self._order = order
         self._board = board
@@ -38,11 +38,10 @@ class PlanOrder(Searcher):
         """Return the next trial's config, None if none may be pending yet, or FINISHED."""
         if not self._order.left:
             return str(Searcher.FINISHED)
-        board: Any = ray.get_actor(self._board)
-        started = ray.get(board.started.remote(self._started))
+        started = ray.get(self._board.started.remote(self._started))
         self._started += len(started)
         self._order.note_started(started)
-        chosen = self._order.next(cluster_hosts())
+        chosen = self._order.next(cluster_nodes())
         if chosen is None:
             return None
         self._suggested[trial_id] = chosen.trial

@@ -97,7 +97,7 @@ def test_a_failed_run_exits_1_and_is_recorded(tmp_path: Path) -> None:
         (["run", "resnet18", "digits", "--epochs", "-3"], "epochs is -3"),
         (["run", "vgg11", "digits", "--image-size", "8"], "vgg11 cannot take"),
         (["run", "resnet18", "digits", "-s", "epochs=[1, 2]"], "epochs"),
-        (["run", "resnet18", "digits", "--hardware", "cpu:1000"], "processor(s)"),
+        (["run", "resnet18", "digits", "--hardware", "cpu:1000"], "this process may use"),
         (["run", "resnet18", "mnist", "--hardware", "cpu:1"], "raybench data fetch mnist"),
         (["grid", "absent.yaml"], "No such file"),
         (["plan", "absent.yaml"], "No such file"),
@@ -116,7 +116,7 @@ def test_hardware_that_this_machine_lacks_is_refused(tmp_path: Path) -> None:
     grid.write_text("model: resnet18\ndataset: digits\nhardware: [K80, 'cpu:1']\n")
     result = invoke("grid", grid)
     assert result.exit_code == 2
-    assert "need CPU 3, GPU 1, K80 1 on one host" in result.stderr
+    assert "needs CPU 3, GPU 1, K80 1 on one node" in result.stderr
     assert invoke("plan", grid).exit_code == 1
 
 
@@ -178,7 +178,7 @@ def test_a_tune_up_tells_what_it_tried_and_how_to_name_it(
 
     monkeypatch.setattr(tune_up, "call", answered)
     result = invoke(
-        *("tune-up", "resnet18", "digits", "--hardware", "cpu:1", "--results", str(tmp_path))
+        *("autotune", "resnet18", "digits", "--hardware", "cpu:1", "--results", str(tmp_path))
     )
     assert result.exit_code == 0, result.output
     assert "chosen: bf16, contiguous, eager, batch 10" in result.stdout
@@ -187,7 +187,7 @@ def test_a_tune_up_tells_what_it_tried_and_how_to_name_it(
 
     # What was found before is told without trying again.
     again = invoke(
-        *("tune-up", "resnet18", "digits", "--hardware", "cpu:1", "--results", str(tmp_path)),
+        *("autotune", "resnet18", "digits", "--hardware", "cpu:1", "--results", str(tmp_path)),
         "--json",
     )
     assert json.loads(again.stdout)["chosen"]["precision"] == "bf16"
@@ -195,7 +195,7 @@ def test_a_tune_up_tells_what_it_tried_and_how_to_name_it(
 
 
 def test_a_tune_up_with_nothing_to_find_is_refused() -> None:
-    result = invoke("tune-up", "resnet18", "digits", "-s", "execution=eager")
+    result = invoke("autotune", "resnet18", "digits", "-s", "execution=eager")
     assert result.exit_code == 2
     assert "there is nothing to find" in result.stderr
 
@@ -208,7 +208,7 @@ def test_runs_at_their_best_share_a_tune_up_and_a_table(
     for repeat in ("0", "1"):
         best = invoke(*command, "--execution", "best", "--repeat", repeat)
         assert best.exit_code == 0, best.output
-        assert "as a tune-up chose" in best.stdout
+        assert "as autotune chose" in best.stdout
     assert "tune-up: fp32, contiguous, eager, batch 32" not in best.stderr, "found before"
     assert len(list((tmp_path / "runs" / "tune-up").iterdir())) == 1
     assert invoke(*command).exit_code == 0

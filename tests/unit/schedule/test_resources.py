@@ -8,11 +8,11 @@ from raybench.errors import ClusterError
 from raybench.schedule.resources import (
     NODE,
     NODE_SHARE,
-    HostWatch,
+    NodeWatch,
     check_placeable,
-    lanes_of,
     resources_of,
     slots,
+    trial_queues,
 )
 from raybench.spec.trial import TrialSpec, trial_spec
 
@@ -45,8 +45,8 @@ def test_what_competes_for_a_device_asks_alike_and_keeps_its_order() -> None:
         trial("cpu:1", isolation="node"), trial("cpu:4", isolation="node"),
         trial("cpu:1"), trial("cpu:4"),
     ]  # fmt: skip
-    lanes = {lane.trials: lane.resources for lane in lanes_of(trials)}
-    assert lanes == {
+    queues = {queue.trials: queue.resources for queue in trial_queues(trials)}
+    assert queues == {
         (trials[0], trials[2]): {"CPU": 5.0, "GPU": 1.0, "P100": 1.0, NODE: NODE_SHARE},
         (trials[1],): {"CPU": 3.0, "GPU": 1.0, "K80": 1.0, NODE: NODE_SHARE},
         (trials[3], trials[4]): {"CPU": 4.0, NODE: 1.0},
@@ -70,19 +70,19 @@ def test_what_no_host_has_is_refused_with_what_there_is() -> None:
     with pytest.raises(ClusterError) as caught:
         check_placeable([trial("P100"), trial("K80"), trial("K80")], [P100_HOST], "the cluster")
     message = str(caught.value)
-    assert "2 trial(s) need CPU 3, GPU 1, K80 1" in message
-    assert "1 host(s) with CPU 8, GPU 4, P100 4" in message
+    assert "2 trials need CPU 3, GPU 1, K80 1" in message
+    assert "1 node with CPU 8, GPU 4, P100 4" in message
     assert "node:" not in message
 
 
 def test_all_that_a_trial_needs_has_to_be_on_one_host() -> None:
-    hosts = [{"CPU": 64.0, NODE: 1.0}, {**P100_HOST, "CPU": 2.0}]
+    nodes = [{"CPU": 64.0, NODE: 1.0}, {**P100_HOST, "CPU": 2.0}]
     with pytest.raises(ClusterError, match="CPU 3, GPU 1, P100 1"):
-        check_placeable([trial("P100")], hosts, "the cluster")
+        check_placeable([trial("P100")], nodes, "the cluster")
 
 
-def test_a_cluster_without_hosts_is_refused() -> None:
-    with pytest.raises(ClusterError, match="it has no host"):
+def test_a_cluster_without_nodes_is_refused() -> None:
+    with pytest.raises(ClusterError, match="it has no node"):
         check_placeable([trial("cpu:1")], [], "the cluster")
 
 
@@ -90,8 +90,8 @@ PLAN = [trial(hardware, repeat=repeat) for repeat in range(3) for hardware in ("
 K80_ENDED = {plan.trial_id for plan in PLAN if plan.hardware == "K80"}
 
 
-def test_a_grid_is_stopped_when_only_hosts_that_are_gone_could_go_on() -> None:
-    watch = HostWatch(PLAN, 60)
+def test_a_grid_is_stopped_when_only_nodes_that_are_gone_could_go_on() -> None:
+    watch = NodeWatch(PLAN, 60)
     assert watch.look(set(), [P100_HOST, K80_HOST], 0) is None
     assert watch.look(set(), [K80_HOST], 100) is None  # the K80's trials are not done yet
     assert watch.look(K80_ENDED, [K80_HOST], 200) is None
@@ -99,12 +99,12 @@ def test_a_grid_is_stopped_when_only_hosts_that_are_gone_could_go_on() -> None:
     message = watch.look({*K80_ENDED, PLAN[0].trial_id}, [K80_HOST], 260)
     assert message is not None
     assert "for 60 s" in message
-    assert "2 trial(s) need CPU 3, GPU 1, P100 1 on one host" in message
-    assert "1 host(s) with CPU 8, GPU 8, K80 8" in message
+    assert "2 trials need CPU 3, GPU 1, P100 1 on one node" in message
+    assert "1 node with CPU 8, GPU 8, K80 8" in message
 
 
 def test_a_host_that_joins_in_time_lets_the_grid_go_on() -> None:
-    watch = HostWatch(PLAN, 60)
+    watch = NodeWatch(PLAN, 60)
     assert watch.look(K80_ENDED, [K80_HOST], 0) is None
     assert watch.look(K80_ENDED, [K80_HOST, P100_HOST], 59) is None
     assert watch.look(K80_ENDED, [K80_HOST], 60) is None  # gone again: a new start
@@ -113,7 +113,7 @@ def test_a_host_that_joins_in_time_lets_the_grid_go_on() -> None:
 
 
 def test_a_grid_whose_trials_have_all_ended_waits_for_no_host() -> None:
-    watch = HostWatch(PLAN, 60)
+    watch = NodeWatch(PLAN, 60)
     everything = {plan.trial_id for plan in PLAN}
     assert watch.look(everything, [], 0) is None
     assert watch.look(everything, [], 1000) is None

@@ -12,7 +12,6 @@ from typing import Any
 import psutil
 import pytest
 
-from raybench.launch.local import run_in_process
 from raybench.record.schema import TrialRecord
 from raybench.record.store import Experiment
 from raybench.spec.trial import trial_spec
@@ -46,12 +45,12 @@ def wait_until(process: TrialProcess, condition: Callable[[], bool]) -> None:
 
 def test_a_trial_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
     asked = request(tmp_path)
-    states = list(run_in_process(asked))
-    record = Experiment(tmp_path / "unit").read(asked.spec.trial_id)
-    assert record is not None
-    assert record.status == states[-1].phase == "completed"
-    assert [epoch.epoch for epoch in states[-1].epochs] == [1, 2]
-    assert states[-1].images == 300
+    process = TrialProcess(asked)
+    record = finish(process)
+    assert Experiment(tmp_path / "unit").read(asked.spec.trial_id) == record
+    assert record.status == process.state.phase == "completed"
+    assert [epoch.epoch for epoch in process.state.epochs] == [1, 2]
+    assert process.state.images == 300
 
 
 def test_variables_are_set_before_the_trial_starts(tmp_path: Path) -> None:

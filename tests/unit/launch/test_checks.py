@@ -9,9 +9,9 @@ import pytest
 from fake_nvml import FakeNvml, a10g, tesla_k80, tesla_p100
 from typer.testing import CliRunner
 
-from raybench.cli import doctor as module
-from raybench.cli.doctor import Check, judge_gpus
 from raybench.cli.main import application
+from raybench.launch import checks as module
+from raybench.launch.checks import Check, judge_gpus
 from raybench.system.gpus import visible_gpus
 from raybench.system.kernels import GpuCheck
 from raybench.system.software import DISTORTING

@@ -1,0 +1,52 @@
+"""What several commands do: run a grid before a person's eyes, and print its tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from raybench.launch.options import RunOptions
+    from raybench.settings import Workspace
+    from raybench.spec.grid import GridSpec
+
+_INTERRUPTED = 130
+
+
+def run_and_show(grid: GridSpec, workspace: Workspace, options: RunOptions) -> int:
+    """Run a grid, print its tables, and return the command's exit code."""
+    from raybench.launch.grid import run_grid
+    from raybench.report.live import LiveView
+
+    with LiveView() as view:
+        outcome = run_grid(grid, workspace, options, view)
+    if outcome.stranded:
+        typer.echo(
+            f"stopped: {outcome.stranded}.\nWhat is complete was kept. The same command measures "
+            "the rest, as soon as there is such a node.",
+            err=True,
+        )
+    if outcome.interrupted:
+        typer.echo(
+            "interrupted; what is complete was kept. The same command runs the rest.", err=True
+        )
+    _show_tables(workspace.results / grid.name)
+    if outcome.interrupted:
+        return _INTERRUPTED
+    return 0 if outcome.is_complete else 1
+
+
+def _show_tables(folder: Path) -> None:
+    """Print the tables of an experiment, and where its results lie."""
+    from raybench.analysis.frame import load
+    from raybench.analysis.tables import DEFAULT_TABLES, Options, make_tables
+    from raybench.report.text import render
+
+    frame, problems = load([folder])
+    typer.echo(f"\n{render(make_tables(frame, DEFAULT_TABLES, Options()))}\n")
+    for problem in problems:
+        typer.echo(f"left out: {problem}", err=True)
+    typer.echo(f"results: {folder}")
+    typer.echo(f"again:   raybench analyze {folder}")
