@@ -17,11 +17,9 @@ from raybench.analysis.configurations import (
     Configuration,
     Key,
     configurations,
-    dataset_title,
     plain,
 )
 from raybench.analysis.statistics import CONFIDENCE, Ratio, below, holm, ratio_of_means, verdicts
-from raybench.catalog.models import model_title
 from raybench.errors import ResultsError, SpecError
 from raybench.spec.fields import names_of
 from raybench.spec.identity import Role
@@ -73,10 +71,8 @@ class Change:
 
     @property
     def title(self) -> str:
-        """``ResNet-18 · MNIST · P100``, with the configuration where there are several."""
-        model, dataset, hardware = self.key
-        names = [model_title(model), dataset_title(dataset), str(hardware)]
-        return " · ".join([*names, *([self.configuration] if self.configuration else [])])
+        """``resnet18 · mnist · P100``, with the configuration where there are several."""
+        return " · ".join([str(self.key), *([self.configuration] if self.configuration else [])])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +189,7 @@ def _change(
     if fingerprints[0] != fingerprints[1] and "dataset_fingerprint" not in allow:
         return replace(
             unjudged,
-            problem="the data differ (--allow-mismatch dataset_fingerprint is the way past)",
+            problem="the data differ. To allow it: --allow-mismatch dataset_fingerprint",
         )
     return replace(unjudged, ratio=ratio_of_means(*times))
 

@@ -14,12 +14,15 @@ import pandas as pd
 from raybench.analysis.columns import IDENTITY, LARGEST
 from raybench.catalog.datasets import DATASETS
 from raybench.catalog.hardware import Hardware
-from raybench.catalog.models import MODELS, model_title
+from raybench.catalog.models import MODELS
 from raybench.errors import SpecError, nearest
 from raybench.spec.trial import TrialSpec
 
 MISMATCHABLE = (*(name for name in IDENTITY if name not in ("model", "dataset")), "device")
 """Fields that ``--allow-mismatch`` takes."""
+
+Value = str | int | float | bool | None
+"""Of a field of a spec or a record, as Python sees it; None is unknown."""
 
 _GPU_ONLY = ("cuda", "cudnn", "mig", "mps")
 
@@ -30,6 +33,9 @@ class Key(NamedTuple):
     model: str
     dataset: str
     hardware: Hardware
+
+    def __str__(self) -> str:
+        return " · ".join(map(str, self))
 
     def document(self) -> dict[str, str]:
         """Return it for programs, the hardware as a text."""
@@ -135,10 +141,6 @@ class Configuration:
     def _statuses(self) -> list[str]:
         return list(self.frame["status"])
 
-    def title(self, key: Key) -> str:
-        """``ResNet-18 · MNIST · P100``."""
-        return " · ".join((model_title(key.model), dataset_title(key.dataset), str(key.hardware)))
-
     @cached_property
     def identities(self) -> dict[Key, dict[str, Any]]:
         """Each measured cell's identity: that of its first complete trial."""
@@ -147,11 +149,6 @@ class Configuration:
         taken = self.frame[names].iloc[list(first.values())]
         columns = {name: [plain(value) for value in taken[name]] for name in names}
         return {key: {name: columns[name][i] for name in names} for i, key in enumerate(first)}
-
-
-def dataset_title(name: str) -> str:
-    """Return what tables call a dataset."""
-    return DATASETS.title(name)
 
 
 def configurations(frame: pd.DataFrame, allow: Collection[str] = ()) -> list[Configuration]:
@@ -208,42 +205,52 @@ def _agree(others: tuple[Any, ...], values: tuple[Any, ...]) -> bool:
     return all(other in (None, value) for other, value in zip(others, values, strict=True))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Mismatch:
+    """A field in which two cells differ, and of ``flags`` and ``variables`` the switch."""
+
+    field: str
+    switch: str = ""
+    ours: Value
+    theirs: Value
+
+
 def mismatches(
     group: Configuration, key: Key, other: Key, allow: Collection[str] = ()
-) -> list[str]:
-    """Return each field in which two measured cells differ, with both values; [] if none does."""
+) -> tuple[Mismatch, ...]:
+    """Return each field in which two measured cells differ, with both values; () if none does."""
     if key not in group.identities or other not in group.identities:
-        return []
+        return ()
     first, second = group.identities[key], group.identities[other]
     on_cpu = [hardware.cpu_threads is not None for hardware in (key.hardware, other.hardware)]
-    found = []
+    found: list[Mismatch] = []
     for name in MISMATCHABLE:
-        values = (first[name], second[name])
-        if name in allow or values[0] == values[1]:
+        ours, theirs = first[name], second[name]
+        if name in allow or ours == theirs:
             continue
         if name == "device" and not all(on_cpu):
             continue  # GPUs of different labels are different devices
-        if name in _GPU_ONLY and any(on_cpu) and None in values:
+        if name in _GPU_ONLY and any(on_cpu) and None in (ours, theirs):
             continue
-        for field, ours, theirs in differences(name, *(_meant(name, v) for v in values)):
-            found.append(f"{field}: {ours} ({key.hardware}), {theirs} ({other.hardware})")
-    return found
+        if name in ("flags", "variables") and None not in (ours, theirs):
+            found += _switches(name, json.loads(ours), json.loads(theirs))
+        else:
+            found.append(Mismatch(field=name, ours=_meant(name, ours), theirs=_meant(name, theirs)))
+    return tuple(found)
 
 
-def differences(name: str, ours: Any, theirs: Any) -> list[tuple[str, Any, Any]]:
-    """Name the switches in which flags and variables differ."""
-    if name not in ("flags", "variables") or None in (ours, theirs):
-        return [(name, _shown(ours), _shown(theirs))]
-    one, two = json.loads(ours), json.loads(theirs)
+def _switches(field: str, ours: dict[str, Any], theirs: dict[str, Any]) -> list[Mismatch]:
+    names = sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
     return [
-        (f"{name}.{switch}", _shown(one.get(switch)), _shown(two.get(switch)))
-        for switch in sorted({*one, *two})
-        if one.get(switch) != two.get(switch)
+        Mismatch(
+            field=field, switch=name, ours=_flat(ours.get(name)), theirs=_flat(theirs.get(name))
+        )
+        for name in names
     ]
 
 
-def _shown(value: Any) -> str:
-    return "unknown" if value is None else str(value)
+def _flat(value: Any) -> Value:
+    return value if value is None or isinstance(value, (bool, int, float)) else str(value)
 
 
 def plain(value: Any) -> Any:

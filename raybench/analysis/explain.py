@@ -8,9 +8,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from raybench.analysis import notes
+from raybench.analysis import notes, stability
 from raybench.analysis.breakdown import NOTABLE, Samples, SpeedupBreakdown, StepBreakdown
-from raybench.analysis.configurations import Configuration, Key, configurations, mismatches
+from raybench.analysis.configurations import (
+    Configuration,
+    Key,
+    Mismatch,
+    configurations,
+    mismatches,
+)
 from raybench.analysis.findings import (
     CellFinding,
     DatasheetExpectation,
@@ -21,9 +27,10 @@ from raybench.analysis.findings import (
     WithoutInput,
     WithoutOverhead,
 )
-from raybench.analysis.stability import unsteady
+from raybench.analysis.notes import Note
+from raybench.analysis.quantities import Options
 from raybench.analysis.statistics import quotient, t_quantile, verdicts
-from raybench.analysis.tables import Options, check_baseline
+from raybench.analysis.tables import check_baseline
 from raybench.catalog.hardware import Hardware
 
 
@@ -45,7 +52,7 @@ class Explanation:
     steps: Mapping[Key, StepBreakdown]
     speedups: Mapping[Key, SpeedupBreakdown]
     findings: tuple[Finding, ...]
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 def explain(frame: pd.DataFrame, options: Options | None = None) -> list[Explanation]:
@@ -65,14 +72,14 @@ def _explain(group: Configuration, options: Options) -> Explanation:
     samples = Samples(group)
     steps = {key: samples.step(key) for key in group.keys if group.completed.get(key)}
     speedups: dict[Key, SpeedupBreakdown] = {}
-    refused: dict[tuple[str, ...], list[Key]] = {}
+    refused: list[tuple[Key, Key, tuple[Mismatch, ...]]] = []
     for key in steps:
         over = key._replace(hardware=baseline)
         if key.hardware == baseline or over not in steps:
             continue
         differing = mismatches(group, key, over, options.allow_mismatch)
         if differing:
-            refused.setdefault(tuple(differing), []).append(key)
+            refused.append((key, over, differing))
         else:
             speedups[key] = samples.speedup(key, over, steps)
     points = {key: found for key in steps if (found := samples.ms_per_image(key))}
@@ -87,10 +94,10 @@ def _explain(group: Configuration, options: Options) -> Explanation:
             *_of_lines(points),
         ),
         notes=(
-            *notes.refusals(group, refused),
+            *notes.refusals(refused),
             *notes.apart_in_time(group, ((k, k._replace(hardware=baseline)) for k in speedups)),
-            *notes.of_group(group, options.allow_mismatch),
-            *unsteady(group),
+            *notes.of_configuration(group, options.allow_mismatch),
+            *stability.of_configuration(group),
         ),
     )
 

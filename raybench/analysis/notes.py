@@ -1,45 +1,162 @@
-"""What a reader has to know of the figures in a table: its footnotes."""
+"""What a reader has to know of the figures, as data, and what raises each.
+
+Its sentence is made once, in ``raybench.report.notes``. To add a footnote: a class here, what
+detects it, that function's name in ``DETECTORS``; and its sentence there.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 
-import pandas as pd
-
-from raybench.analysis.configurations import Configuration, Key
+from raybench.analysis.configurations import Configuration, Key, Mismatch, plain
 from raybench.catalog.hardware import Hardware
 
-MOST_NAMES = 8
-"""Cells and trials that a footnote names before it counts the rest."""
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """A footnote."""
+
+    @property
+    def kind(self) -> str:
+        """What it is about, for programs: ``not_comparable`` of ``NotComparable``."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
 
 
-def of_group(group: Configuration, allow: Collection[str] = ()) -> list[str]:
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """How many trials of a cell something holds for, and why, where there is a reason."""
+
+    cell: Key
+    trials: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repeats(Note):
+    """How many independent repeats a cell pools, and which cells pool another number."""
+
+    usual: int
+    others: tuple[Count, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotCompleted(Note):
+    """``trials`` of all ``planned`` ones failed, were interrupted or have no record."""
+
+    status: str
+    trials: int
+    planned: int
+    counts: tuple[Count, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotPlanned(Note):
+    """Cells that no trial was planned for."""
+
+    cells: tuple[Key, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnCpu(Note):
+    """Hardware that is a processor, and which; None if it has no name."""
+
+    hardware: tuple[Hardware, ...]
+    device: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulated(OnCpu):
+    """Hardware that bears a GPU's label, and was no GPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotVerified(OnCpu):
+    """Hardware whose own name was not, or could not be, checked against the label."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """Settings that autotune chose for some cells."""
+
+    settings: str
+    cells: tuple[Key, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Autotuned(Note):
+    """Each hardware was measured at its best, with settings of its own."""
+
+    choices: tuple[Chosen, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warned(Note):
+    """``trials`` of all ``planned`` ones have this warning in their records."""
+
+    warning: str
+    trials: int
+    planned: int
+    counts: tuple[Count, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValueOn:
+    """What a field is on some hardware."""
+
+    value: str
+    hardware: tuple[Hardware, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllowedToDiffer(Note):
+    """A field that differs, which was allowed."""
+
+    field: str
+    values: tuple[ValueOn, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotComparable(Note):
+    """Cells of one hardware that may not be divided by those of another, and why."""
+
+    cells: tuple[Key, ...]
+    baseline: Hardware
+    mismatches: tuple[Mismatch, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApartInTime(Note):
+    """Cells whose repeats all ran before, or all after, those that they are divided by, on the
+    same host.
+    """
+
+    cells: tuple[Key, ...]
+
+
+def of_configuration(group: Configuration, allow: Collection[str] = ()) -> list[Note]:
     """Return what holds for every figure of a configuration."""
+    found = [note for detect in DETECTORS for note in detect(group)]
+    return [*found, *_allowed(group, allow)]
+
+
+def refusals(
+    pairs: Iterable[tuple[Key, Key, tuple[Mismatch, ...]]],
+) -> list[NotComparable]:
+    """Say which cells may not be divided by which, of those that differ in some fields."""
+    found: dict[tuple[Hardware, Hardware, tuple[Mismatch, ...]], list[Key]] = {}
+    for key, over, differing in pairs:
+        found.setdefault((key.hardware, over.hardware, differing), []).append(key)
     return [
-        *_trials_per_cell(group),
-        *_not_completed(group),
-        *_never_planned(group),
-        *_hardware(group),
-        *_tuned(group),
-        *_warnings(group),
-        *_allowed(group, allow),
+        NotComparable(cells=tuple(keys), baseline=baseline, mismatches=differing)
+        for (_, baseline, differing), keys in found.items()
     ]
 
 
-def refusals(group: Configuration, refused: Mapping[tuple[str, ...], Sequence[Key]]) -> list[str]:
-    """Say which ratios were refused, because of which fields, and the way past."""
-    said = []
-    for fields, keys in refused.items():
-        options = dict.fromkeys(field.partition(":")[0].partition(".")[0] for field in fields)
-        past = " ".join(f"--allow-mismatch {name}" for name in options)
-        titles = named(group.title(key) for key in keys)
-        said.append(f"not comparable: {titles}: {'; '.join(fields)}. The way past: {past}")
-    return said
-
-
-def apart_in_time(group: Configuration, pairs: Iterable[tuple[Key, Key]]) -> list[str]:
-    """Warn of ratios whose sides were measured on one host, one wholly after the other."""
+def apart_in_time(group: Configuration, pairs: Iterable[tuple[Key, Key]]) -> list[ApartInTime]:
+    """Find ratios whose sides were measured on one host, one wholly after the other."""
     started, hosts = (group.frame[name].tolist() for name in ("started_at", "hostname"))
     found = []
     for key, over in pairs:
@@ -49,115 +166,101 @@ def apart_in_time(group: Configuration, pairs: Iterable[tuple[Key, Key]]) -> lis
             continue
         ours, theirs = ([started[i] for i in rows] for rows in sides)
         if max(ours) < min(theirs) or max(theirs) < min(ours):
-            found.append(group.title(key))
-    if not found:
-        return []
-    return [
-        f"apart in time: {named(found)}: all repeats of one side ran before those of the other on "
-        "the same host, so that a change of its load looks like a speedup. Run them alternately"
-    ]
+            found.append(key)
+    return [ApartInTime(cells=tuple(found))] if found else []
 
 
-def named(titles: Iterable[str]) -> str:
-    """Join titles, the first few by name and the others by number."""
-    listed = list(titles)
-    more = f" and {len(listed) - MOST_NAMES} more" if len(listed) > MOST_NAMES else ""
-    return ", ".join(listed[:MOST_NAMES]) + more
-
-
-def _trials_per_cell(group: Configuration) -> list[str]:
+def _repeats(group: Configuration) -> Iterator[Note]:
     counts = {key: len(group.completed[key]) for key in group.positions if group.completed[key]}
-    if not counts:
-        return []
-    usual = Counter(counts.values()).most_common(1)[0][0]
-    others = [f"{group.title(key)}: {n}" for key, n in counts.items() if n != usual]
-    usual_text = "a single run" if usual == 1 else f"{usual} independent repeats"
-    return [f"n = {usual} ({usual_text}) in each cell{_except(others)}"]
+    if counts:
+        usual = Counter(counts.values()).most_common(1)[0][0]
+        others = (Count(cell=key, trials=n) for key, n in counts.items() if n != usual)
+        yield Repeats(usual=usual, others=tuple(others))
 
 
-def _except(others: Sequence[str]) -> str:
-    return f", except {named(others)}" if others else ""
-
-
-def _not_completed(group: Configuration) -> list[str]:
-    """Count the trials without a result, and name them with the first line of the reason."""
-    frame = group.frame
-    found: dict[str, Counter[str]] = {}
-    for status, reason, key in zip(frame["status"], frame["reason"], group.cells, strict=True):
+def _not_completed(group: Configuration) -> Iterator[Note]:
+    found: dict[str, Counter[tuple[Key, str]]] = {}
+    columns = (group.frame[name] for name in ("status", "reason"))
+    for status, reason, key in zip(*columns, group.cells, strict=True):
         if status != "completed":
-            why = f" ({reason})" if reason else ""
-            found.setdefault(status, Counter())[f"{group.title(key)}{why}"] += 1
-    return [
-        f"{status}: {counts.total()} of {len(frame)} trials: {named(_counted(counts))}"
-        for status, counts in sorted(found.items())
-    ]
+            found.setdefault(status, Counter())[key, reason or ""] += 1
+    for status, counts in sorted(found.items()):
+        yield NotCompleted(
+            status=status,
+            trials=counts.total(),
+            planned=len(group.frame),
+            counts=_counted(counts),
+        )
 
 
-def _never_planned(group: Configuration) -> list[str]:
-    absent = any(group.state(key) == "absent" for key in group.keys)
-    return ["–: not part of the grid"] if absent else []
+def _counted(counts: Counter[tuple[Key, str]]) -> tuple[Count, ...]:
+    return tuple(Count(cell=key, trials=n, reason=reason) for (key, reason), n in counts.items())
 
 
-def _counted(counts: Mapping[str, int]) -> list[str]:
-    return [f"{count} × {title}" if count > 1 else title for title, count in counts.items()]
+def _not_planned(group: Configuration) -> Iterator[Note]:
+    absent = tuple(key for key in group.keys if group.state(key) == "absent")
+    if absent:
+        yield NotPlanned(cells=absent)
 
 
-def _hardware(group: Configuration) -> list[str]:
-    frame = group.frame
-    seen: dict[tuple[str, str], dict[Hardware, None]] = {}
-    columns = (frame[name] for name in ("device", "verified", "compute_capability"))
+def _hardware(group: Configuration) -> Iterator[Note]:
+    seen: dict[tuple[type[OnCpu], str | None], dict[Hardware, None]] = {}
+    columns = (map(plain, group.frame[n]) for n in ("device", "verified", "compute_capability"))
     rows = zip((key.hardware for key in group.cells), *columns, strict=True)
     for hardware, device, verified, capability in dict.fromkeys(rows):
-        name = device if isinstance(device, str) else "a device without a name"
         if hardware.cpu_threads is not None:
-            if isinstance(device, str):
-                seen.setdefault(("measured on a CPU", name), {})[hardware] = None
-        elif verified is not pd.NA and not verified:
-            simulated = not isinstance(capability, str)
-            what = "simulated, not a GPU's figure" if simulated else "label not verified"
-            seen.setdefault((what, name), {})[hardware] = None
-    return [
-        f"{', '.join(map(str, kinds))}: {what} ({device})" for (what, device), kinds in seen.items()
-    ]
+            kind = OnCpu if device is not None else None
+        elif verified is False:
+            kind = Simulated if capability is None else NotVerified
+        else:
+            kind = None
+        if kind:
+            seen.setdefault((kind, device), {})[hardware] = None
+    for (kind, device), hardware in seen.items():
+        yield kind(hardware=tuple(hardware), device=device)
 
 
-def _tuned(group: Configuration) -> list[str]:
-    """Say that each hardware is at its best, and with which settings."""
-    found: dict[str, list[str]] = {}
+def _autotuned(group: Configuration) -> Iterator[Note]:
+    found: dict[str, list[Key]] = {}
     for settings, key in dict.fromkeys(zip(group.frame["tuned"], group.cells, strict=True)):
         if isinstance(settings, str):
-            found.setdefault(settings, []).append(group.title(key))
-    if not found:
-        return []
-    chosen = "; ".join(f"{settings} ({named(titles)})" for settings, titles in found.items())
-    return [f"each hardware at its best, with settings that a tune-up chose: {chosen}"]
+            found.setdefault(settings, []).append(key)
+    choices = tuple(Chosen(settings=each, cells=tuple(keys)) for each, keys in found.items())
+    if choices:
+        yield Autotuned(choices=choices)
 
 
-def _warnings(group: Configuration) -> list[str]:
-    found: dict[str, Counter[str]] = {}
+def _warnings(group: Configuration) -> Iterator[Note]:
+    found: dict[str, Counter[tuple[Key, str]]] = {}
     for kinds, key in zip(group.frame["warnings"], group.cells, strict=True):
         for kind in (kinds or "").split():
-            found.setdefault(kind, Counter())[group.title(key)] += 1
-    return [
-        f"warning {kind}: {counts.total()} of {len(group.frame)} trials: {named(_counted(counts))}"
-        for kind, counts in sorted(found.items())
-    ]
-
-
-def _allowed(group: Configuration, allow: Collection[str]) -> list[str]:
-    """Say what was let differ, and how it does."""
-    said = []
-    for name in allow:
-        values: dict[str, list[str]] = {}
-        known = group.frame[name].notna()
-        pairs = (
-            (str(value), str(key.hardware))
-            for value, key, is_known in zip(group.frame[name], group.cells, known, strict=True)
-            if is_known
+            found.setdefault(kind, Counter())[key, ""] += 1
+    for kind, counts in sorted(found.items()):
+        yield Warned(
+            warning=kind,
+            trials=counts.total(),
+            planned=len(group.frame),
+            counts=_counted(counts),
         )
-        for value, hardware in dict.fromkeys(pairs):
-            values.setdefault(value, []).append(hardware)
+
+
+DETECTORS: tuple[Callable[[Configuration], Iterable[Note]], ...] = (
+    _repeats,
+    _not_completed,
+    _not_planned,
+    _hardware,
+    _autotuned,
+    _warnings,
+)
+"""What is looked for in every configuration, in the order of the footnotes."""
+
+
+def _allowed(group: Configuration, allow: Collection[str]) -> Iterator[Note]:
+    for name in allow:
+        values: dict[str, dict[Hardware, None]] = {}
+        for value, key in zip(map(plain, group.frame[name]), group.cells, strict=True):
+            if value is not None:
+                values.setdefault(str(value), {})[key.hardware] = None
         if len(values) > 1:
-            shown = "; ".join(f"{value} ({', '.join(on)})" for value, on in values.items())
-            said.append(f"{name} differs, as allowed: {shown}")
-    return said
+            found = (ValueOn(value=v, hardware=tuple(on)) for v, on in values.items())
+            yield AllowedToDiffer(field=name, values=tuple(found))

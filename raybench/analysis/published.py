@@ -18,7 +18,8 @@ import pandas as pd
 from raybench.analysis.columns import MOST, printable
 from raybench.analysis.configurations import Configuration, Key, configurations
 from raybench.analysis.frame import tidy_frame
-from raybench.analysis.tables import Options, make_table
+from raybench.analysis.quantities import Options
+from raybench.analysis.tables import make_table
 from raybench.catalog.hardware import Hardware
 from raybench.errors import SpecError, nearest
 

@@ -1,106 +1,192 @@
-"""Samples that are not steady, each with what to do next."""
+"""Samples that are not stable, as footnotes."""
 
 from __future__ import annotations
 
 import math
 import statistics as exact
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from raybench.analysis.configurations import Configuration
-from raybench.analysis.notes import named
+from raybench.analysis.configurations import Configuration, Key
+from raybench.analysis.notes import Note
 
 MOST_SPREAD = 0.05
-"""Standard deviation of the repeats over their mean, above which they are called unsteady."""
+"""Standard deviation of the repeats over their mean, above which they are called unstable."""
 
 MOST_DRIFT = 0.05
 """Relative change from the first to the last third of a trial's epochs, likewise."""
 
-ALONE = "keep other programs off the host"
-
 QUANTILES = ("step_p05_ms", "step_p25_ms", "step_p50_ms", "step_p75_ms", "step_p95_ms")
 
 
-def unsteady(group: Configuration) -> list[str]:
-    """Name the cells whose repeats, epochs, steps or clocks are not steady, with the next step."""
-    times = group.frame["running_time_s"].tolist()
-    epochs = group.frame["epoch_times_s"].tolist()
-    steps = list(zip(*(group.frame[name].tolist() for name in QUANTILES), strict=True))
-    throttled = group.frame["throttle_reasons"].tolist()
-    beside = group.frame["co_located_trials"].tolist()
-    alone = group.frame["isolation"].tolist()
-    said: dict[str, list[str]] = {}
-    for key in group.keys:
-        rows = group.completed.get(key, [])
-        hint = ALONE if any(alone[i] == "node" for i in rows) else "measure with isolation=node"
-        checks = (
-            _spread([times[i] for i in rows], hint),
-            _drift([epochs[i] for i in rows if epochs[i]]),
-            _two_kinds([steps[i] for i in rows]),
-            _throttling([throttled[i] for i in rows if throttled[i]], len(rows)),
-            _company([beside[i] for i in rows if isinstance(beside[i], int)], hint),
-        )
-        for check in filter(None, checks):
-            said.setdefault(check, []).append(group.title(key))
-    return [f"unsteady: {named(titles)}: {check}" for check, titles in said.items()]
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """A fraction that was found in a cell."""
+
+    cell: Key
+    fraction: float
 
 
-def _spread(times: Sequence[float], hint: str) -> str | None:
-    if len(times) < 3:
-        return None
-    spread = exact.stdev(times) / exact.fmean(times)
-    if spread <= MOST_SPREAD:
-        return None
-    return f"repeats spread by {spread:.0%} (standard deviation over mean). Add repeats, and {hint}"
+@dataclass(frozen=True, kw_only=True)
+class UnstableRepeats(Note):
+    """Cells whose repeats spread: their standard deviation over their mean.
+
+    ``isolated``: every trial of these cells had its node for itself.
+    """
+
+    spreads: tuple[Share, ...]
+    isolated: bool
 
 
-def _drift(epochs: Sequence[Sequence[float]]) -> str | None:
-    changes = []
-    for times in epochs:
-        third = len(times) // 3
-        if third:
-            changes.append(exact.fmean(times[-third:]) / exact.fmean(times[:third]) - 1)
-    if not changes or not (all(c > 0 for c in changes) or all(c < 0 for c in changes)):
-        return None
-    drift = exact.median(changes)
-    if abs(drift) <= MOST_DRIFT:
-        return None
-    if drift < 0:
-        return f"epochs grow {-drift:.0%} faster towards the end. Raise warmup_steps"
-    return (
-        f"epochs grow {drift:.0%} slower towards the end. "
-        "Look at clocks and temperature, and at what else runs on the host"
-    )
+@dataclass(frozen=True, kw_only=True)
+class SlowerEpochs(Note):
+    """Cells whose epochs grow slower towards the end, by this."""
+
+    changes: tuple[Share, ...]
 
 
-def _two_kinds(steps: Sequence[tuple[float, ...]]) -> str | None:
+@dataclass(frozen=True, kw_only=True)
+class FasterEpochs(Note):
+    """Cells whose epochs grow faster towards the end, by this."""
+
+    changes: tuple[Share, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepKinds:
+    """About how long the shorter and the longer steps of a cell take, in milliseconds."""
+
+    cell: Key
+    short_ms: float
+    long_ms: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoKindsOfSteps(Note):
+    """Cells whose steps are of two kinds."""
+
+    steps: tuple[StepKinds, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Throttled(Note):
+    """Cells in so many of whose trials the clocks were held down, for these reasons."""
+
+    cells: tuple[Key, ...]
+    trials: int
+    completed: int
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoLocated(Note):
+    """Cells beside whose trials others ran on the host, up to so many at once.
+
+    ``isolated``: every trial of these cells should have had its node for itself.
+    """
+
+    cells: tuple[Key, ...]
+    most: int
+    isolated: bool
+
+
+def of_configuration(group: Configuration) -> list[Note]:
+    """Find the cells whose repeats, epochs, steps or clocks are not stable."""
+    samples = _Samples(group)
+    return [
+        *_unstable_repeats(samples),
+        *_drifting_epochs(samples["epoch_times_s"]),
+        *_two_kinds_of_steps(samples),
+        *_throttled(samples["throttle_reasons"]),
+        *_co_located(samples),
+    ]
+
+
+class _Samples:
+    """What the completed trials of each cell hold, by column."""
+
+    def __init__(self, group: Configuration) -> None:
+        self._group = group
+
+    def __getitem__(self, column: str) -> dict[Key, list[Any]]:
+        values = self._group.frame[column].tolist()
+        measured = ((key, self._group.completed.get(key)) for key in self._group.keys)
+        return {key: [values[i] for i in rows] for key, rows in measured if rows}
+
+    def isolated(self, cells: Iterable[Key]) -> bool:
+        """Whether every trial of these cells asked for a node for itself."""
+        isolation = self["isolation"]
+        return all(each == "node" for key in cells for each in isolation[key])
+
+
+def _unstable_repeats(samples: _Samples) -> Iterator[Note]:
+    spreads = [
+        Share(cell=key, fraction=exact.stdev(times) / exact.fmean(times))
+        for key, times in samples["running_time_s"].items()
+        if len(times) > 2
+    ]
+    spreads = [spread for spread in spreads if spread.fraction > MOST_SPREAD]
+    if spreads:
+        isolated = samples.isolated(spread.cell for spread in spreads)
+        yield UnstableRepeats(spreads=tuple(spreads), isolated=isolated)
+
+
+def _drifting_epochs(epoch_times: Mapping[Key, Sequence[Sequence[float] | None]]) -> Iterator[Note]:
+    slower, faster = [], []
+    for key, trials in epoch_times.items():
+        changes = [_drift(times) for times in trials if times and len(times) > 2]
+        drift = exact.median(changes) if changes else 0.0
+        if drift > MOST_DRIFT and min(changes) > 0:
+            slower.append(Share(cell=key, fraction=drift))
+        if drift < -MOST_DRIFT and max(changes) < 0:
+            faster.append(Share(cell=key, fraction=-drift))
+    if slower:
+        yield SlowerEpochs(changes=tuple(slower))
+    if faster:
+        yield FasterEpochs(changes=tuple(faster))
+
+
+def _drift(times: Sequence[float]) -> float:
+    """Return by how much the last third of a trial's epochs is slower than the first."""
+    third = len(times) // 3
+    return exact.fmean(times[-third:]) / exact.fmean(times[:third]) - 1
+
+
+def _two_kinds_of_steps(samples: _Samples) -> Iterator[Note]:
     """Tell two kinds of steps by quantiles: two narrow heaps with the quartiles in different ones.
 
     Of a uniform distribution the tails take up 0.4 of what lies between the quartiles, of a
     normal one 0.7; of two separate heaps next to nothing.
     """
-    for p05, p25, p50, p75, p95 in steps:
-        between, tail = p75 - p25, max(p25 - p05, p95 - p75)
-        if math.isfinite(between) and between > 0.1 * p50 and tail < 0.25 * between:
-            return (
-                f"steps are of two kinds, of about {p25:.3g} and {p75:.3g} ms. "
-                "If data_wait is the difference, give it more num_workers; else look for company"
-            )
-    return None
+    columns = [samples[name] for name in QUANTILES]
+    found = []
+    for key in columns[0]:
+        for p05, p25, p50, p75, p95 in zip(*(column[key] for column in columns), strict=True):
+            between, tail = p75 - p25, max(p25 - p05, p95 - p75)
+            if math.isfinite(between) and between > 0.1 * p50 and tail < 0.25 * between:
+                found.append(StepKinds(cell=key, short_ms=p25, long_ms=p75))
+                break
+    if found:
+        yield TwoKindsOfSteps(steps=tuple(found))
 
 
-def _throttling(reasons: Sequence[str], trials: int) -> str | None:
-    if not reasons:
-        return None
-    kinds = ", ".join(sorted({kind for text in reasons for kind in text.split()}))
-    return (
-        f"clocks were held down in {len(reasons)} of {trials} trials ({kinds}). "
-        "Compare with sm_clock_mhz, or measure on a cooler node"
-    )
+def _throttled(reasons: Mapping[Key, Sequence[str | None]]) -> Iterator[Note]:
+    alike: dict[tuple[str, ...], list[Key]] = {}
+    for key, texts in reasons.items():
+        kinds = sorted({kind for text in texts for kind in (text or "").split()})
+        if kinds:
+            alike.setdefault(tuple(kinds), []).append(key)
+    for found, cells in alike.items():
+        held = [bool(text) for key in cells for text in reasons[key]]
+        yield Throttled(cells=tuple(cells), trials=sum(held), completed=len(held), reasons=found)
 
 
-def _company(beside: Sequence[int], hint: str) -> str | None:
-    if not any(beside):
-        return None
-    return (
-        f"other trials ran on the host, up to {max(beside)} at once. To see what they cost, {hint}"
-    )
+def _co_located(samples: _Samples) -> Iterator[Note]:
+    most = {
+        key: max((each for each in beside if isinstance(each, int)), default=0)
+        for key, beside in samples["co_located_trials"].items()
+    }
+    cells = tuple(key for key, trials in most.items() if trials)
+    if cells:
+        yield CoLocated(cells=cells, most=max(most.values()), isolated=samples.isolated(cells))

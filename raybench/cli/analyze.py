@@ -5,20 +5,21 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from raybench.analysis.quantities import DEFAULT_TABLES, QUANTITIES, Options
+from raybench.catalog.hardware import Hardware
 from raybench.cli.options import AllowMismatch, Baseline, print_problems
 from raybench.errors import ResultsError, SpecError
+from raybench.report import DOCUMENTS, FORMATS, check_format
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from raybench.analysis.published import PublishedComparison, PublishedResults
-    from raybench.analysis.tables import Options, Table
+    from raybench.analysis.published import PublishedComparison
+    from raybench.analysis.tables import Section
 
 
 def analyze(
@@ -30,16 +31,16 @@ def analyze(
     table: Annotated[
         list[str] | None,
         typer.Option(
-            help="running-time, accuracy, speedup (these three by default), improvement, "
-            "images-per-s, compute-only-images-per-s, energy-per-image, images-per-joule, mfu, "
-            "cost, time-to-accuracy. May be repeated."
+            help=f"{', '.join(QUANTITIES)}; by default {', '.join(DEFAULT_TABLES)}. "
+            "May be repeated."
         ),
     ] = None,
     baseline: Baseline = None,
     tablefmt: Annotated[
         str,
         typer.Option(
-            "--format", help="github, latex (booktabs), csv, json, or any format of tabulate."
+            "--format",
+            help=f"github, {', '.join([*FORMATS, *DOCUMENTS])}, or any format of tabulate.",
         ),
     ] = "github",
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
@@ -63,99 +64,69 @@ def analyze(
     ] = None,
 ) -> None:
     """Print running time, accuracy and speedup of what was measured."""
-    from raybench.analysis.tables import DEFAULT_TABLES, Options, make_tables
-    from raybench.catalog.hardware import Hardware
-    from raybench.report.text import check_format
+    from raybench.analysis.frame import Loaded, load, save
+    from raybench.analysis.published import compare_with_published, load_published
+    from raybench.analysis.tables import make_tables
 
     tablefmt = "json" if as_json else tablefmt
     check_format(tablefmt)
-    if not results and reference is None:
+    published = None if reference is None else load_published(reference)
+    if results:
+        loaded = load(results)
+    elif published:
+        loaded = Loaded(published.frame, ())
+    else:
         raise ResultsError(
             "nothing to analyze", hint="name a results folder, or --reference li2022"
         )
-    published = _published(reference)
-    names = list(table or DEFAULT_TABLES)
-    names += [name for name in _implied(price, target_accuracy) if name not in names]
+    if save_trials:
+        save(loaded.frame, save_trials)
+    implied = {"cost": price, "time-to-accuracy": target_accuracy is not None}
+    names = [*(table or DEFAULT_TABLES), *(name for name, wanted in implied.items() if wanted)]
     options = Options(
-        baseline=None if baseline is None else Hardware.parse(baseline),
+        baseline=Hardware.parse(baseline) if baseline else None,
         allow_mismatch=tuple(allow_mismatch or ()),
-        prices=_prices(price or ()),
+        prices=dict(map(_price, price or ())),
         currency=currency,
         target_accuracy=target_accuracy,
     )
-    if not results:
-        assert published is not None
-        tables = make_tables(published.frame, names, options)
-        _print(tablefmt, tables, heading=f"Published: {published.source}")
-        return
-    from raybench.analysis.frame import load
-
-    frame, problems = load(results)
-    if save_trials:
-        _save(frame, save_trials)
-    tables = make_tables(frame, names, options)
-    _print(tablefmt, tables, problems=problems, published=_compared(frame, published, options))
+    sections = make_tables(loaded.frame, list(dict.fromkeys(names)), options)
+    compared = None
+    if published and results:
+        compared = compare_with_published(loaded.frame, published, options)
+    elif published and tablefmt not in ("csv", "json", "latex"):
+        typer.echo(f"Published: {published.source}\n")
+    typer.echo(_shown(sections, tablefmt, loaded.problems, compared))
+    print_problems(loaded.problems if tablefmt != "json" else ())
 
 
-def _print(
+def _shown(
+    sections: Sequence[Section],
     tablefmt: str,
-    tables: Sequence[Table],
-    *,
-    problems: Sequence[str] = (),
-    published: PublishedComparison | None = None,
-    heading: str | None = None,
-) -> None:
-    from raybench.report import comparison, text
+    problems: Sequence[str],
+    compared: PublishedComparison | None,
+) -> str:
+    from raybench.report.comparison import published_document, render_published
+    from raybench.report.documents import as_json, tables_document
+    from raybench.report.tables import Tables
 
     if tablefmt == "json":
-        document: dict[str, Any] = {"tables": text.as_document(tables), "problems": list(problems)}
-        if published:
-            document["published"] = comparison.published_document(published)
-        typer.echo(text.as_json(document))
-        return
-    if heading and tablefmt not in ("csv", "latex"):
-        typer.echo(f"{heading}\n")
+        document: dict[str, Any] = {**tables_document(sections), "problems": problems}
+        if compared:
+            document["published"] = published_document(compared)
+        return as_json(document)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    typer.echo(text.render(tables, tablefmt, width=width))
-    if published and tablefmt != "csv":
-        typer.echo("\n" + comparison.render_published(published, tablefmt))
-    print_problems(problems)
+    shown = Tables(sections).render(tablefmt, width=width)
+    if compared and tablefmt != "csv":
+        shown += "\n\n" + render_published(compared, tablefmt)
+    return shown
 
 
-def _published(name: str | None) -> PublishedResults | None:
-    from raybench.analysis.published import load_published
-
-    return None if name is None else load_published(name)
-
-
-def _compared(
-    frame: pd.DataFrame, published: PublishedResults | None, options: Options
-) -> PublishedComparison | None:
-    from raybench.analysis.published import compare_with_published
-
-    return None if published is None else compare_with_published(frame, published, options)
-
-
-def _implied(price: Sequence[str] | None, target_accuracy: float | None) -> list[str]:
-    cost = ["cost"] if price else []
-    return [*cost, *(["time-to-accuracy"] if target_accuracy is not None else [])]
-
-
-def _prices(given: Sequence[str]) -> Mapping[str, float]:
-    from raybench.catalog.hardware import Hardware
-
-    prices = {}
-    for entry in given:
-        match = re.fullmatch(r"\s*(.+?)\s*=\s*(\d+(?:\.\d+)?)\s*(?:/\s*h)?\s*", entry)
-        if not match:
-            raise SpecError(
-                f"cannot read the price {entry!r}", allowed="HARDWARE=PRICE/h, such as P100=1.46/h"
-            )
-        prices[Hardware.parse(match[1]).label] = float(match[2])
-    return prices
-
-
-def _save(frame: pd.DataFrame, path: Path) -> None:
-    from raybench.analysis.frame import save
-
-    save(frame, path)
+def _price(entry: str) -> tuple[str, float]:
+    """Read ``P100=1.46/h``."""
+    match = re.fullmatch(r"\s*(.+?)\s*=\s*(\d+(?:\.\d+)?)\s*(?:/\s*h)?\s*", entry)
+    if not match:
+        raise SpecError(
+            f"cannot read the price {entry!r}", allowed="HARDWARE=PRICE/h, such as P100=1.46/h"
+        )
+    return Hardware.parse(match[1]).label, float(match[2])

@@ -25,7 +25,8 @@ def compare(
     from raybench.analysis import compare as analysis
     from raybench.analysis.frame import load
     from raybench.report.comparison import comparison_document, render_comparison
-    from raybench.report.text import as_json as to_json
+    from raybench.report.documents import as_json as to_json
+    from raybench.report.labels import cell_title
 
     before, after = load([a]), load([b])
     problems = [*before.problems, *after.problems]
@@ -38,6 +39,6 @@ def compare(
         typer.echo(render_comparison(comparison))
         print_problems(problems)
     if comparison.too_slow:
-        names = ", ".join(change.title for change in comparison.too_slow)
+        names = ", ".join(cell_title(c.key, c.configuration) for c in comparison.too_slow)
         typer.echo(f"\nsignificantly slower than {fail_below:g}: {names}", err=True)
         raise typer.Exit(1)

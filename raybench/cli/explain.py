@@ -17,10 +17,10 @@ def explain(
     """Say where the time goes, and why the speedup is not higher."""
     from raybench.analysis import explain as analysis
     from raybench.analysis.frame import load
-    from raybench.analysis.tables import Options
+    from raybench.analysis.quantities import Options
     from raybench.catalog.hardware import Hardware
+    from raybench.report.documents import as_json as to_json
     from raybench.report.explanation import explanation_document, render_explanation
-    from raybench.report.text import as_json as to_json
 
     frame, problems = load(results)
     options = Options(

@@ -41,11 +41,11 @@ def run_and_show(grid: GridSpec, workspace: Workspace, options: RunOptions) -> i
 def _show_tables(folder: Path) -> None:
     """Print the tables of an experiment, and where its results lie."""
     from raybench.analysis.frame import load
-    from raybench.analysis.tables import DEFAULT_TABLES, Options, make_tables
-    from raybench.report.text import render
+    from raybench.analysis.tables import make_tables
+    from raybench.report.tables import Tables
 
     frame, problems = load([folder])
-    typer.echo(f"\n{render(make_tables(frame, DEFAULT_TABLES, Options()))}\n")
+    typer.echo(f"\n{Tables(make_tables(frame))}\n")
     for problem in problems:
         typer.echo(f"left out: {problem}", err=True)
     typer.echo(f"results: {folder}")

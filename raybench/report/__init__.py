@@ -1,1 +1,67 @@
-"""Figures made readable."""
+"""Figures as text, files and pages.
+
+To add an output format, write ``render(parts, *, width)`` in a file of its own, and add a row to
+``FORMATS``. It is given texts (``raybench.report.parts``) that it only has to escape and lay out.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, cast
+
+from raybench.errors import SpecError, nearest
+
+if TYPE_CHECKING:
+    from raybench.report.parts import Part
+
+FORMATS = {"latex": "raybench.report.latex"}
+"""The module of each format that tabulate does not have, or not as well."""
+
+DOCUMENTS = ("json", "csv")
+"""Formats for programs, which hold figures instead of texts: ``raybench.report.documents``."""
+
+
+class _Format(Protocol):
+    def render(self, parts: Sequence[Part], *, width: int | None) -> str: ...
+
+
+def render(parts: Sequence[Part], tablefmt: str = "github", *, width: int | None = None) -> str:
+    """Return parts as text of a format of ``FORMATS`` or of tabulate.
+
+    Args:
+        parts: tables as texts.
+        tablefmt: the format's name.
+        width: of the terminal in characters, if there is one.
+    """
+    if tablefmt in FORMATS:
+        module = cast("_Format", importlib.import_module(FORMATS[tablefmt]))
+        return module.render(parts, width=width)
+    from raybench.report import text  # noqa: PLC0415 - tabulate is for these alone
+
+    return text.render(parts, tablefmt, width=width)
+
+
+def render_rows(
+    title: str, rows: Sequence[Mapping[str, str]], tablefmt: str, notes: Sequence[str] = ()
+) -> str:
+    """Render mappings of the same keys, which head the columns, as a table with footnotes."""
+    from raybench.report.parts import rows_part  # noqa: PLC0415 - light until it is called
+
+    return render([rows_part(title, rows, notes)], tablefmt)
+
+
+def check_format(tablefmt: str) -> None:
+    """Refuse a format that does not exist.
+
+    Raises:
+        SpecError: with the nearest.
+    """
+    import tabulate  # noqa: PLC0415 - the names of its formats
+
+    known = list(dict.fromkeys([*FORMATS, *DOCUMENTS, *tabulate.tabulate_formats]))
+    if tablefmt not in known:
+        raise SpecError(
+            f"unknown format {tablefmt!r}. {nearest(tablefmt, known)}".rstrip(),
+            allowed=", ".join(known),
+        )

@@ -8,10 +8,13 @@ from typing import Any
 
 from raybench.analysis.compare import Comparison
 from raybench.analysis.published import PublishedComparison, WorkloadDifference
-from raybench.analysis.tables import QUANTITIES, holms
+from raybench.analysis.quantities import QUANTITIES
+from raybench.report import render_rows
+from raybench.report.documents import document
 from raybench.report.explanation import cell_names
 from raybench.report.findings import shown
-from raybench.report.text import decimals_of, finite, render_rows
+from raybench.report.labels import cell_title, counted, decimals_of
+from raybench.report.notes import holms
 
 
 def render_comparison(comparison: Comparison) -> str:
@@ -40,13 +43,17 @@ def render_comparison(comparison: Comparison) -> str:
     rows = [{k: v for k, v in row.items() if k not in blank} for row in cells]
     shared = comparison.shared_trials
     judged = sum(change.verdict is not None for change in comparison.changes)
-    problems = [f"{c.title}: {c.problem}" for c in comparison.changes if not c.ratio]
+    problems = [
+        f"{cell_title(c.key, c.configuration)}: {c.problem}"
+        for c in comparison.changes
+        if not c.ratio
+    ]
     notes = (
         "mean running time of A over that of B, so that above 1 B is the faster; "
         "[ ]: 95 % interval on the log scale (Welch)",
         *([f"verdicts at 5 %{holms(judged)}"] if judged else []),
         *(
-            [f"{shared} trial(s) are in both A and B, which makes them look alike"]
+            [f"{counted(shared, 'trial')} in both A and B, which makes them look alike"]
             if shared
             else []
         ),
@@ -72,7 +79,7 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
             {
                 **change.key.document(),
                 "configuration": change.configuration,
-                **finite(figures),
+                **document(figures),
                 "n": ratio.n if ratio else 0,
                 "verdict": change.verdict,
                 "too_slow": change.too_slow,

@@ -7,14 +7,16 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from raybench.analysis.breakdown import SpeedupBreakdown, StepBreakdown
-from raybench.analysis.configurations import Key, dataset_title
+from raybench.analysis.configurations import Key
 from raybench.analysis.explain import Explanation
 from raybench.analysis.findings import Finding, TimeOverFlops
 from raybench.analysis.statistics import Ratio
 from raybench.catalog.hardware import Hardware
 from raybench.catalog.models import model_title
+from raybench.report import notes, render_rows
+from raybench.report.documents import document
 from raybench.report.findings import about, sentence, shown
-from raybench.report.text import finite, render_rows
+from raybench.report.labels import dataset_title
 
 COMPUTE = "the same training step on a batch that is already on the device"
 
@@ -56,7 +58,7 @@ def render_explanation(explanation: Explanation) -> str:
         sections.setdefault(about(finding), []).append(sentence(finding))
     for heading, sentences in sections.items():
         blocks.append("\n".join([heading, *(f"- {each}" for each in sentences)]))
-    blocks.append("\n".join(f"  {note}" for note in explanation.notes))
+    blocks.append("\n".join(f"  {notes.sentence(note)}" for note in explanation.notes))
     return "\n\n".join(blocks)
 
 
@@ -122,7 +124,7 @@ def explanation_document(explanation: Explanation) -> dict[str, Any]:
             _figures(found) for found in explanation.findings if isinstance(found, TimeOverFlops)
         ],
         "findings": [finding_document(found) for found in explanation.findings],
-        "notes": list(explanation.notes),
+        "notes": document(explanation.notes),
     }
 
 
@@ -149,5 +151,5 @@ def _figure(value: Any) -> Any:
         return str(value)
     if isinstance(value, Ratio):
         low, high = value.interval or (None, None)
-        return finite({"value": value.value, "low": low, "high": high, "n": value.n})
+        return document({"value": value.value, "low": low, "high": high, "n": value.n})
     return dict(value) if isinstance(value, Mapping) else value

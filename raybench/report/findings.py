@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from functools import singledispatch
 
-from raybench.analysis.configurations import dataset_title
 from raybench.analysis.findings import (
     DatasheetExpectation,
     Finding,
@@ -17,6 +16,7 @@ from raybench.analysis.findings import (
 )
 from raybench.analysis.statistics import Ratio
 from raybench.catalog.models import model_title
+from raybench.report.labels import dataset_title
 
 
 def shown(ratio: Ratio, decimals: int = 2) -> str:

@@ -19,14 +19,14 @@ import pytest
 import yaml
 
 from raybench.analysis.frame import from_experiment_analysis, load
-from raybench.analysis.tables import DEFAULT_TABLES, Options, make_tables
+from raybench.analysis.tables import make_tables
 from raybench.errors import ClusterError
 from raybench.launch.grid import run_grid
 from raybench.launch.options import RunOptions
 from raybench.record.schema import ErrorFacts
 from raybench.record.state import TrialState
 from raybench.record.store import Experiment
-from raybench.report.text import render
+from raybench.report.tables import Tables
 from raybench.schedule.resources import NODE
 from raybench.settings import Workspace
 from raybench.spec.grid import grid_spec
@@ -98,11 +98,11 @@ def test_the_analysis_of_tunes_results_is_that_of_the_records(tmp_path: Path) ->
     assert (len(results), results.num_errors) == (len(kinds), len(BAD))
 
     frame = load([experiment.folder]).frame
-    tables = render(make_tables(frame, DEFAULT_TABLES, Options()))
+    tables = str(Tables(make_tables(frame)))
     analysis = ExperimentAnalysis(results.experiment_path)
     for source in (results, analysis):
         theirs = from_experiment_analysis(source)
-        assert render(make_tables(theirs, DEFAULT_TABLES, Options())) == tables
+        assert str(Tables(make_tables(theirs))) == tables
         ours = frame.sort_values("trial_id").drop(columns="source").reset_index(drop=True)
         theirs = theirs.sort_values("trial_id").drop(columns="source").reset_index(drop=True)
         pd.testing.assert_frame_equal(ours, theirs)

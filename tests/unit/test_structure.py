@@ -50,7 +50,7 @@ LIGHT = {
         {"torch", "torchvision", "ray", "pandas"},
     ),
     "tables": (
-        "import raybench.analysis.tables, raybench.analysis.published, raybench.report.text",
+        "import raybench.analysis.published, raybench.report.tables, raybench.report.text",
         {"torch", "torchvision", "ray", "matplotlib", "scipy"},
     ),
 }

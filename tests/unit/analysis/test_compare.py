@@ -45,7 +45,7 @@ def test_trials_that_are_on_both_sides_are_counted():
     assert compared(before, after).shared_trials == 0
     mixed = compared(before, [*before[:3], *after[3:]])
     assert mixed.shared_trials == 3
-    assert "3 trial(s) are in both A and B" in render_comparison(mixed)
+    assert "3 trials in both A and B" in render_comparison(mixed)
 
 
 def test_a_slowdown_of_one_cell_is_found_in_that_cell():
@@ -126,10 +126,10 @@ def test_only_the_same_workload_is_compared():
     b = [make_record(batch_size=10), make_record(batch_size=25), make_failed("googlenet")]
     found = compared(a, b)
     assert {change.title: change.problem for change in found.changes} == {
-        "GoogLeNet · MNIST · P100": "failed in B",
-        "ResNet-18 · MNIST · P100 · batch_size 10": "",
-        "ResNet-18 · MNIST · P100 · batch_size 25": "not in A",
-        "ResNet-18 · MNIST · P100 · batch_size 50": "not in B",
+        "googlenet · mnist · P100": "failed in B",
+        "resnet18 · mnist · P100 · batch_size 10": "",
+        "resnet18 · mnist · P100 · batch_size 25": "not in A",
+        "resnet18 · mnist · P100 · batch_size 50": "not in B",
     }
     assert "not compared: GoogLeNet · MNIST · P100: failed in B" in render_comparison(found)
 
@@ -153,7 +153,7 @@ def test_other_data_are_not_compared_without_leave():
 
 
 def test_nothing_in_common_is_refused_with_what_there_is():
-    with pytest.raises(ResultsError, match="ResNet-18 · MNIST · P100: not in B"):
+    with pytest.raises(ResultsError, match="resnet18 · mnist · P100: not in B"):
         compared([make_record()], [make_record(dataset="cifar10")])
     with pytest.raises(SpecError, match="unknown field 'x'"):
         compared(results(), results(), allow_mismatch=["x"])

@@ -18,7 +18,7 @@ from raybench.analysis.findings import (
     WithoutOverhead,
 )
 from raybench.analysis.frame import from_records
-from raybench.analysis.tables import Options
+from raybench.analysis.quantities import Options
 from raybench.catalog.hardware import Hardware
 from raybench.errors import SpecError
 

@@ -19,7 +19,7 @@ from raybench.analysis.columns import COLUMNS, printable
 from raybench.analysis.tables import make_tables
 from raybench.errors import RaybenchError, ResultsError
 from raybench.record.store import Experiment
-from raybench.report.text import render
+from raybench.report.tables import Tables
 from raybench.spec.trial import TrialSpec, trial_spec
 
 
@@ -179,7 +179,7 @@ def test_no_bytes_make_a_traceback(tmp_path, data, cut, at):
     path = tmp_path / "any.json"
     path.write_bytes(damaged)
     with suppress(ResultsError):  # refused in words, or analysed
-        render(make_tables(frames.load([path]).frame))
+        str(Tables(make_tables(frames.load([path]).frame)))
 
 
 _json = st.recursive(
@@ -203,7 +203,7 @@ def test_no_value_in_any_field_makes_a_traceback(tmp_path, data, value):
     with suppress(RaybenchError):  # refused in words, or analysed
         frame, _ = frames.load([path])
         for fmt in ("github", "latex", "csv", "json"):
-            render(make_tables(frame), fmt)
+            Tables(make_tables(frame)).render(fmt)
 
 
 @given(st.text())
@@ -240,7 +240,9 @@ def test_tune_results_give_the_same_tables_as_the_records(kind):
     frame = frames.from_experiment_analysis(results)
     assert len(frame) == len(records) + 1
     completed = frame[frame["status"] == "completed"]
-    assert render(make_tables(completed)) == render(make_tables(frames.from_records(records)))
+    assert str(Tables(make_tables(completed))) == str(
+        Tables(make_tables(frames.from_records(records)))
+    )
     (missing,) = frame[frame["status"] == "missing"].to_dict("records")
     assert (missing["dataset"], missing["hardware"]) == ("kmnist", "P100")
 

@@ -7,7 +7,7 @@ from records import make_grid, make_record
 
 from raybench.analysis.frame import from_records
 from raybench.analysis.published import compare_with_published, load_published
-from raybench.analysis.tables import Options
+from raybench.analysis.quantities import Options
 from raybench.catalog.hardware import Hardware
 from raybench.errors import RaybenchError, SpecError
 

@@ -11,10 +11,13 @@ from records import make_failed, make_grid, make_record, make_tuned
 from raybench.analysis.configurations import Key, configurations
 from raybench.analysis.frame import from_records
 from raybench.analysis.published import load_published
-from raybench.analysis.tables import QUANTITIES, Options, make_tables
+from raybench.analysis.quantities import QUANTITIES, Options
+from raybench.analysis.tables import Section, make_tables
 from raybench.catalog.hardware import Hardware
 from raybench.errors import SpecError
-from raybench.report.text import cell_text, render
+from raybench.report.labels import cell_text
+from raybench.report.notes import of_table, sentence
+from raybench.report.tables import Tables
 
 K80, P100, A100 = map(Hardware, ("K80", "P100", "A100"))
 
@@ -28,14 +31,38 @@ PUBLISHED_SPEEDUPS = {
 }
 
 
+class Found:
+    """A table with its section."""
+
+    def __init__(self, table, section):
+        self.table, self.section = table, section
+
+    def __getattr__(self, name):
+        return getattr(self.table, name)
+
+    @property
+    def said(self):
+        return [*of_table(self.table), *map(sentence, self.section.notes)]
+
+    @property
+    def shown(self):
+        notes = self.section.notes
+        return str(Tables([Section(configuration="", tables=(self.table,), notes=notes)]))
+
+
+def made(frame, names, options=None):
+    sections = make_tables(frame, names, options)
+    return [Found(table, section) for section in sections for table in section.tables]
+
+
 def table(records, name="speedup", **options):
     frame = records if isinstance(records, pd.DataFrame) else from_records(records)
-    (found,) = make_tables(frame, [name], Options(**options))
+    (found,) = made(frame, [name], Options(**options))
     return found
 
 
 def notes(found):
-    return "\n".join(found.notes)
+    return "\n".join(found.said)
 
 
 def pair(**changes):
@@ -60,7 +87,7 @@ def test_the_published_speedups_and_their_geometric_mean():
 
 def test_improvement_is_speedup_less_one():
     records = make_grid(3)
-    speedup, improvement = make_tables(from_records(records), ["speedup", "improvement"])
+    speedup, improvement = made(from_records(records), ["speedup", "improvement"])
     for key, cell in speedup.cells.items():
         less = improvement.cells[key]
         assert less.value == pytest.approx(cell.value - 1)
@@ -71,15 +98,13 @@ def test_improvement_is_speedup_less_one():
         improvement
     )
     assert "divided by that on the column's hardware, less 1" in notes(improvement)
-    assert "geometric mean of the speedups on P100 over 4 cells, less 1: 1.4" in render(
-        [improvement]
-    )
+    assert "geometric mean of the speedups on P100 over 4 cells, less 1: 1.4" in improvement.shown
 
 
 def test_one_cell_has_no_correction_and_no_geometric_mean():
     records = [make_record(hardware=h, repeat=r) for h in ("P100", "K80") for r in range(2)]
     other = [make_failed(dataset="kmnist"), make_record(dataset="kmnist", hardware="K80")]
-    shown = render([table([*records, *other])])
+    shown = table([*records, *other]).shown
     assert "not distinguishable from 1 (5 %)" in shown
     assert "geometric mean" not in shown
 
@@ -109,7 +134,7 @@ def test_the_baseline_is_the_slowest_unless_named():
 def test_one_hardware_alone_has_nothing_to_compare():
     found = table([make_record()])
     assert found.columns == ()
-    assert "one hardware only" in render([found])
+    assert "one hardware only" in found.shown
 
 
 @pytest.mark.parametrize(
@@ -218,7 +243,7 @@ def test_processors_of_two_kinds_are_two_kinds_of_hardware():
 
 def test_records_of_different_identity_are_never_pooled():
     records = [make_record(batch_size=size) for size in (10, 50)]
-    found = make_tables(from_records(records), ["running-time"])
+    found = made(from_records(records), ["running-time"])
     assert [t.configuration for t in found] == ["batch_size 10", "batch_size 50"]
     for t, record in zip(found, records, strict=True):
         cell = t.cells[Key("resnet18", "mnist", P100)]
@@ -227,7 +252,7 @@ def test_records_of_different_identity_are_never_pooled():
 
 def test_no_limit_and_a_limit_are_two_configurations():
     records = [make_record(train_limit=limit) for limit in (None, 1000)]
-    found = make_tables(from_records(records), ["running-time"])
+    found = made(from_records(records), ["running-time"])
     assert len(found) == 2
     assert {t.configuration.partition(",")[0] for t in found} == {
         "train_limit 1000",
@@ -241,18 +266,18 @@ def test_a_failed_trial_belongs_to_every_configuration_that_it_does_not_contradi
         make_record(repeat=1, changes={"environment.torch": "2.15.0"}),
         make_failed(repeat=2),
     ]
-    for t in make_tables(from_records(records), ["running-time"]):
+    for t in made(from_records(records), ["running-time"]):
         assert "failed: 1 of 2 trials: ResNet-18 · MNIST · P100 (out_of_memory" in notes(t)
 
 
 @pytest.mark.parametrize("status", ["failed", "interrupted"])
 def test_what_did_not_complete_is_shown_as_such_counted_and_named(status):
     records = [make_record(hardware="K80"), make_failed(hardware="P100", status=status)]
-    times, speedups = make_tables(from_records(records), ["running-time", "speedup"])
+    times, speedups = made(from_records(records), ["running-time", "speedup"])
     key = Key("resnet18", "mnist", P100)
     assert times.cells[key].state == speedups.cells[key].state == status
     assert times.cells[key].value is None
-    assert cell_text(times, times.cells[key]) == status
+    assert cell_text(times.quantity, times.cells[key]) == status
     reason = "ResNet-18 · MNIST · P100 (out_of_memory: CUDA out of memory)"
     assert f"{status}: 1 of 2 trials: {reason}" in notes(times)
 
@@ -323,7 +348,7 @@ def test_sides_that_ran_one_after_the_other_on_a_host_are_pointed_out():
 def test_warnings_of_the_trials_reach_the_table():
     warning = [{"kind": "no_learning", "message": "accuracy is that of chance"}]
     found = table([make_record(changes={"warnings": warning})], "accuracy")
-    assert "warning no_learning: 1 of 1 trials: ResNet-18 · MNIST · P100" in notes(found)
+    assert "warning no_learning: 1 of 1 trial: ResNet-18 · MNIST · P100" in notes(found)
 
 
 def test_derived_quantities():
@@ -374,7 +399,7 @@ def test_prices_hold_for_every_configuration_and_kind_of_device():
         make_record(batch_size=50),
     ]
     options = Options(prices={"P100": 3.6})
-    small, large = make_tables(from_records(records), ["cost"], options)
+    small, large = made(from_records(records), ["cost"], options)
     for cell in small.cells.values():
         assert cell.state == "measured"
     assert large.cells[Key("resnet18", "mnist", K80)].state == "unmeasured"
@@ -388,9 +413,9 @@ def test_tables_say_what_their_figures_mean():
     for name in QUANTITIES:
         if name in ("running-time", "accuracy", "speedup", "improvement", "images-per-s"):
             continue
-        (found,) = make_tables(from_records([make_record()]), [name], options)
-        assert len(found.notes[0]) > 30
-        assert explained.get(name, "") in found.notes[0]
+        (found,) = made(from_records([make_record()]), [name], options)
+        assert len(found.said[0]) > 30
+        assert explained.get(name, "") in found.said[0]
 
 
 def test_a_table_that_lacks_its_option_or_its_name_is_refused():
@@ -404,36 +429,41 @@ def test_a_table_that_lacks_its_option_or_its_name_is_refused():
         table(make_grid(1), "speedups")
 
 
-def unsteady(records):
-    return [note for note in table(records, "running-time").notes if note.startswith("unsteady")]
+def unstable(records):
+    starts = ("unstable", "throttled", "co-located")
+    return [note for note in table(records, "running-time").said if note.startswith(starts)]
 
 
-def test_steady_repeats_have_no_unsteady_note():
-    assert unsteady(make_grid(5)) == []
+def test_stable_repeats_have_no_such_note():
+    assert unstable(make_grid(5)) == []
 
 
-def test_unsteady_samples_are_named_with_a_next_step():
+def test_unstable_samples_are_named_with_a_next_step():
     slow = [make_record(repeat=repeat, slowdown=1 + 0.2 * repeat) for repeat in range(3)]
-    (spread,) = unsteady(slow)
-    assert "repeats spread by" in spread
+    (spread,) = unstable(slow)
+    assert "unstable repeats: ResNet-18 · MNIST · P100 (16%): standard deviation" in spread
     assert "isolation=node" in spread
     drifting = make_record()
     epochs = drifting.model_dump()["epochs"]
     for number, epoch in enumerate(epochs):
         epoch["train_time_s"] *= 1 + 0.1 * number
-    (drift,) = unsteady([make_record(changes={"epochs": epochs})])
-    assert "slower towards the end" in drift
+    (drift,) = unstable([make_record(changes={"epochs": epochs})])
+    assert "unstable epochs: ResNet-18 · MNIST · P100 (19% slower): the last third" in drift
+    (drift,) = unstable([make_record(changes={"epochs": epochs[::-1]})])
+    assert "(16% faster)" in drift
+    assert "Raise warmup_steps" in drift
     heaps = {"p05": 9.9, "p25": 10, "p50": 20, "p75": 20.5, "p95": 20.7, "count": 300}
-    (kinds,) = unsteady([make_record(changes={"step_ms": heaps})])
-    assert "steps are of two kinds, of about 10 and 20.5 ms" in kinds
+    (kinds,) = unstable([make_record(changes={"step_ms": heaps})])
+    assert "(10 and 20.5 ms): step times cluster at two values" in kinds
     throttle = {"device_telemetry.throttle_reasons": ["sw_thermal_slowdown"]}
-    (throttled,) = unsteady([make_record(changes=throttle)])
-    assert "held down in 1 of 1 trials (sw_thermal_slowdown)" in throttled
-    (company,) = unsteady([make_record(changes={"contention.co_located_trials": 3})])
-    assert "up to 3 at once. To see what they cost, measure with isolation=node" in company
-    (alone,) = unsteady(
+    (throttled,) = unstable([make_record(changes=throttle)])
+    assert "held down in 1 of 1 trial (sw_thermal_slowdown)" in throttled
+    (beside,) = unstable([make_record(changes={"contention.co_located_trials": 3})])
+    assert "up to 3 others ran on the host at once. To see what they cost, measure with" in beside
+    (alone,) = unstable(
         [make_record(isolation="node", changes={"contention.co_located_trials": 1})]
     )
+    assert "up to 1 other ran on the host" in alone
     assert "keep other programs off the host" in alone
 
 
@@ -465,7 +495,7 @@ def at_its_best(**options):
 
 def test_like_for_like_and_each_at_its_best_are_never_mixed():
     alike = [make_record(hardware=h, repeat=r) for r in range(3) for h in ("P100", "A100")]
-    best, plain = make_tables(from_records([*alike, *at_its_best()]), ["speedup"], Options())
+    best, plain = made(from_records([*alike, *at_its_best()]), ["speedup"], Options())
     key = Key("resnet18", "mnist", A100)
     assert (best.configuration, plain.configuration) == ("execution best", "execution eager")
     assert [found.cells[key].n for found in (plain, best)] == [3, 3]
@@ -477,7 +507,7 @@ def test_like_for_like_and_each_at_its_best_are_never_mixed():
 
 
 def test_switches_that_follow_from_the_best_precision_are_no_mismatch():
-    (found,) = make_tables(from_records(at_its_best()), ["speedup"], Options())
+    (found,) = made(from_records(at_its_best()), ["speedup"], Options())
     assert {cell.state for cell in found.cells.values()} == {"measured"}
 
 
@@ -486,7 +516,7 @@ def test_largest_batches_are_compared_as_such():
         *(make_tuned(hardware=h, batch_size=b) for h, b in (("P100", 200), ("A100", 900))),
         *(make_tuned(hardware=h) for h in ("P100", "A100")),
     ]
-    tables = make_tables(from_records(records), ["speedup"], Options())
+    tables = made(from_records(records), ["speedup"], Options())
     assert [found.configuration for found in tables] == ["batch_size 10", "batch_size largest"]
     assert {cell.state for found in tables for cell in found.cells.values()} == {"measured"}
     assert "batch 900 (ResNet-18 · MNIST · A100)" in notes(tables[1])

@@ -11,8 +11,8 @@ from records import make_failed, make_grid, make_record, make_step
 
 from raybench.analysis.explain import explain
 from raybench.analysis.frame import from_records
+from raybench.report.documents import as_json
 from raybench.report.explanation import explanation_document, render_explanation
-from raybench.report.text import as_json
 
 
 def explained(records):
@@ -55,7 +55,7 @@ def test_a_column_without_a_figure_is_left_out_and_a_cell_is_a_dash():
 def test_unstable_and_failed_trials_are_noted():
     records = [make_record(repeat=repeat, slowdown=1 + 0.2 * repeat) for repeat in range(3)]
     shown = render_explanation(explained([*records, make_failed(repeat=3)]))
-    assert "ResNet-18 · MNIST · P100: rep" in shown
+    assert "unstable repeats: ResNet-18 · MNIST · P100 (16%)" in shown
     assert "failed: 1 of 4" in shown
 
 

@@ -1,0 +1,91 @@
+"""Tables as texts, of which a format only escapes each and lays them out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from raybench.analysis.configurations import Key
+from raybench.analysis.tables import Section, Table
+from raybench.catalog.models import model_title
+from raybench.report.labels import cell_text, dataset_title, table_title
+from raybench.report.notes import of_table, sentence
+
+NOTHING = "nothing to compare: results on one hardware only"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """A column's heading, and that of the neighbouring columns that it belongs to, or ""."""
+
+    group: str = ""
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A table.
+
+    Attributes:
+        title: its heading.
+        heads: of its columns; none for a table without figures, whose notes say why.
+        rows: the cells of each.
+        notes: footnotes on this table alone.
+        figures: the cells are figures but for the first column, which names them.
+    """
+
+    title: str
+    heads: tuple[Head, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    figures: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Tables that belong together.
+
+    Attributes:
+        grids: the tables.
+        title: the heading of the notes.
+        notes: footnotes on all of them.
+    """
+
+    grids: tuple[Grid, ...]
+    title: str = "Notes"
+    notes: tuple[str, ...] = ()
+
+
+def part(section: Section) -> Part:
+    """Return the tables of a configuration, and below them what holds for all."""
+    configuration = f" — {section.configuration}" if section.configuration else ""
+    return Part(
+        grids=tuple(map(_grid, section.tables)),
+        title=f"Notes{configuration}",
+        notes=tuple(map(sentence, section.notes)),
+    )
+
+
+def _grid(table: Table) -> Grid:
+    title = table_title(table)
+    if not table.columns:
+        return Grid(title=title, heads=(), rows=(), notes=(NOTHING,))
+    rows = []
+    for model in table.models:
+        cells = (table.cells.get(Key(model, d, hardware)) for hardware, d in table.columns)
+        rows.append((model_title(model), *(cell_text(table.quantity, cell) for cell in cells)))
+    heads = (Head(group=str(hardware), name=dataset_title(d)) for hardware, d in table.columns)
+    return Grid(
+        title=title,
+        heads=(Head(name="model"), *heads),
+        rows=tuple(rows),
+        notes=tuple(of_table(table)),
+        figures=True,
+    )
+
+
+def rows_part(title: str, rows: Sequence[Mapping[str, str]], notes: Sequence[str] = ()) -> Part:
+    """Return mappings of the same keys, which head the columns, as a table with footnotes."""
+    heads = tuple(Head(name=name) for name in rows[0]) if rows else ()
+    cells = tuple(tuple(row.values()) for row in rows)
+    return Part(grids=(Grid(title=title, heads=heads, rows=cells, notes=tuple(notes)),))
