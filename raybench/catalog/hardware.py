@@ -1,131 +1,18 @@
-"""The hardware that raybench knows: a label, how its devices name themselves, their datasheets.
-
-To add a GPU type, add a row to ``hardware.csv`` beside this file:
-
-    label        what specs, Ray resources and tables call it
-    device_name  regular expression that is found in the device's own name, in any case of letters
-    capability   compute capability, major.minor
-    fp32         peak of single precision outside tensor cores, in 10^12 operations per second
-    tf32         peak of TF32 on tensor cores
-    bf16         peak of bfloat16
-    fp16         peak of half precision, where there is a faster path for it than for single
-    memory       bandwidth in 10^9 bytes per second
-    source       where the figures come from
-
-The first row that fits a device's own name holds. Peaks are dense (no sparsity), at boost clock,
-on tensor cores with fp32 accumulation, as training uses them. They serve MFU and the speedup that
-datasheets would lead one to expect, never a measured figure. An empty cell means that the source
-gives no such figure: a device that no row describes has none at all, never a neighbour's.
-"""
+"""The hardware that trials run on: GPUs by the labels of ``gpu_types``, and ``cpu:N``."""
 
 from __future__ import annotations
 
-import csv
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
+from raybench.catalog.gpu_types import SLICE, GpuType, GpuTypes
 from raybench.errors import SpecError, nearest
-
-TABLE = Path(__file__).with_name("hardware.csv")
 
 CPU_LABEL = re.compile(r"cpu:([1-9][0-9]*)")
 """``cpu:2`` is two threads of the host's processor."""
 
-SLICE = re.compile(r"\bMIG\b|-[0-9]+[ABCQ]$")
-"""In the name of a part of a GPU: ``NVIDIA A100-SXM4-40GB MIG 1g.5gb``, or the vGPU ``A40-24Q``."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Datasheet:
-    """What the maker says of one device; None where he does not.
-
-    Attributes:
-        device_name: regular expression that is found in the own name of the devices described.
-        fp32_tflops: peak of single precision outside tensor cores, in 10^12 operations per second.
-        tf32_tflops: peak of TF32 on tensor cores.
-        bf16_tflops: peak of bfloat16.
-        fp16_tflops: peak of half precision, where there is a faster path for it than for single.
-        memory_gb_per_s: memory bandwidth in 10^9 bytes per second.
-        source: where the figures come from, or why there are none.
-    """
-
-    device_name: str = ""
-    fp32_tflops: float | None = None
-    tf32_tflops: float | None = None
-    bf16_tflops: float | None = None
-    fp16_tflops: float | None = None
-    memory_gb_per_s: float | None = None
-    source: str
-
-    def describes(self, device_name: str) -> bool:
-        """Whether it is the datasheet of a device of that name."""
-        return bool(re.search(self.device_name, device_name, re.IGNORECASE))
-
-    def peak_tflops(self, precision: str) -> float | None:
-        """Return the peak for ``fp32``, ``tf32``, ``bf16`` or ``fp16``."""
-        peaks = {
-            "fp32": self.fp32_tflops,
-            "tf32": self.tf32_tflops,
-            "bf16": self.bf16_tflops,
-            "fp16": self.fp16_tflops,
-        }
-        return peaks[precision]
-
-
-NO_DATASHEET = Datasheet(source="raybench/catalog/hardware.csv describes no device of this name")
-
-
-@dataclass(frozen=True, kw_only=True)
-class GpuType:
-    """One GPU type.
-
-    Attributes:
-        label: what specs, Ray resources and tables call it.
-        compute_capability: (major, minor).
-        datasheets: of its devices, the more special before the more general.
-    """
-
-    label: str
-    compute_capability: tuple[int, int]
-    datasheets: tuple[Datasheet, ...]
-
-    def datasheet(self, device_name: str | None) -> Datasheet:
-        """Return the datasheet of a device by its own name; it may hold no figure."""
-        if device_name is None or SLICE.search(device_name):
-            return NO_DATASHEET
-        found = (sheet for sheet in self.datasheets if sheet.describes(device_name))
-        return next(found, NO_DATASHEET)
-
-
-def _read_table() -> dict[str, GpuType]:
-    gpus: dict[str, GpuType] = {}
-    with TABLE.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            figures = {
-                f"{name}_tflops": _figure(row[name]) for name in ("fp32", "tf32", "bf16", "fp16")
-            }
-            sheet = Datasheet(
-                device_name=row["device_name"],
-                memory_gb_per_s=_figure(row["memory"]),
-                source=row["source"],
-                **figures,
-            )
-            major, minor = row["capability"].split(".")
-            others = gpus[row["label"]].datasheets if row["label"] in gpus else ()
-            gpus[row["label"]] = GpuType(
-                label=row["label"],
-                compute_capability=(int(major), int(minor)),
-                datasheets=(*others, sheet),
-            )
-    return gpus
-
-
-def _figure(cell: str) -> float | None:
-    return float(cell) if cell else None
-
-
-GPUS: dict[str, GpuType] = _read_table()
+GPUS = GpuTypes()
+"""Every GPU type by its label."""
 
 
 @dataclass(frozen=True, order=True)
@@ -195,19 +82,23 @@ def canonical_label(name: str) -> str:
     label = _spelling(name)
     if label is not None:
         return label
+    if name.casefold().partition(":")[0] == "cpu":
+        raise SpecError(
+            f"hardware {name!r} says no number of threads",
+            allowed="cpu:N with N of 1 or more, such as cpu:2",
+        )
     raise SpecError(
         f"unknown hardware {name!r}. {nearest(name, [*GPUS, 'cpu:1', 'cpu:2'])}".rstrip(),
         allowed=f"cpu:N (N threads), {', '.join(sorted(GPUS))}",
-        hint="add a row to raybench/catalog/hardware.csv for another GPU type",
+        hint="for another GPU type, add a row to raybench/catalog/hardware.csv, or to a file that "
+        "RAYBENCH_HARDWARE names",
     )
 
 
 def _spelling(name: str) -> str | None:
     """Return the label that ``name`` is, but for its case, or None."""
     folded = name.casefold()
-    if cpu_threads(folded):
-        return folded
-    return next((label for label in GPUS if label.casefold() == folded), None)
+    return folded if cpu_threads(folded) else GPUS.spelling(folded)
 
 
 def label_of(device_name: str) -> str | None:

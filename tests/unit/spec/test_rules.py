@@ -17,7 +17,7 @@ BASE = {"model": "resnet18", "dataset": "mnist", "hardware": "P100"}
         ({"model": "a b:c"}, ["not the name of a callable"]),
         ({"dataset": "minst"}, ["unknown dataset 'minst'", "'mnist'"]),
         ({"hardware": "P1000"}, ["unknown hardware", "'P100'"]),
-        ({"hardware": "cpu:0"}, ["unknown hardware"]),
+        ({"hardware": "cpu:0"}, ["says no number of threads"]),
         ({"batchsize": 1}, ["no field 'batchsize'", "'batch_size'"]),
         ({"batch_size": 0}, ["batch_size is 0", "greater than or equal to 1"]),
         ({"epochs": -1}, ["epochs is -1"]),
