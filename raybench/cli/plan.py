@@ -23,6 +23,7 @@ def plan(
 
     Example: raybench plan experiments/paper.yaml -s hardware=[P100,K80]
     """
+    from raybench.launch.preflight import check_imports
     from raybench.launch.session import nodes_at
     from raybench.record.store import Experiment
     from raybench.report.plan import plan_document, plan_text
@@ -31,6 +32,7 @@ def plan(
     from raybench.spec.grid import load_grid, parse_settings
 
     wanted = load_grid(grid, parse_settings(settings or ()))
+    check_imports(wanted.plan())
     experiment = Experiment(workspace(results).results / wanted.name)
     where = f"the Ray cluster {address}" if address else "this machine"
     found = make_plan(wanted, experiment, nodes_at(address), where)

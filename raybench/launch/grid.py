@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from raybench.errors import count
+from raybench.errors import ClusterError, count
 from raybench.launch.options import Nobody, RunOptions, Watcher
 from raybench.launch.preflight import check_grid
 from raybench.launch.session import cluster_nodes, connected, is_connected
@@ -44,6 +44,19 @@ class Outcome:
         """Whether every trial has completed."""
         completed = sum(record.status == "completed" for record in self.records)
         return completed == self.planned
+
+    def unless_cut_short(self) -> list[TrialRecord]:
+        """Return the records of a run that came to its end.
+
+        Raises:
+            KeyboardInterrupt: a signal ended it before its time.
+            ClusterError: no node was left that could go on.
+        """
+        if self.interrupted:
+            raise KeyboardInterrupt
+        if self.stranded:
+            raise ClusterError(self.stranded, hint="bring such a node back and run the rest")
+        return list(self.records)
 
 
 def run_grid(

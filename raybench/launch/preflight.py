@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from raybench.catalog.datasets import check_present
+from raybench.catalog.models import check_importable
 from raybench.errors import HardwareError
 from raybench.launch.session import machine_resources
 from raybench.record.store import Experiment, check_writable
@@ -25,6 +27,7 @@ def check_trial(spec: TrialSpec, experiment: Experiment, workspace: Workspace) -
     """
     check_writable(experiment.folder)
     check_hardware(spec)
+    check_imports([spec])
     check_data([spec], workspace)
 
 
@@ -40,6 +43,7 @@ def check_grid(
         ClusterError: without an address: this machine can never run a trial.
     """
     check_writable(experiment.folder)
+    check_imports(due)
     check_data(due, workspace)
     if due and not address:
         check_placeable(due, [machine_resources()], "this machine")
@@ -67,13 +71,21 @@ def check_hardware(spec: TrialSpec) -> None:
         )
 
 
+def check_imports(trials: Iterable[TrialSpec]) -> None:
+    """Import what the trials' models and datasets are made by, so that what fails fails now.
+
+    Raises:
+        SpecError: something cannot be imported; the message has the file and the line.
+    """
+    for name in dict.fromkeys(trial.model for trial in trials):
+        check_importable(name)
+
+
 def check_data(trials: Iterable[TrialSpec], workspace: Workspace) -> None:
     """Refuse trials whose datasets are absent.
 
     Raises:
         DataError: with the command that brings the dataset.
     """
-    from raybench.catalog.datasets import check_present  # noqa: PLC0415 - specs need no data
-
     for name in dict.fromkeys(trial.dataset for trial in trials):
         check_present(name, workspace.data)
