@@ -23,7 +23,7 @@ from collections import Counter
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parents[1]
-JOINED = re.compile(r"(\d+) hosts joined (\d+\.\d+) s after the batch script began")
+JOINED = re.compile(r"(\d+) nodes? joined (\d+\.\d+) s after the batch script began")
 LIMIT_S = 150
 
 BATCH = f"""#!/usr/bin/env bash
@@ -36,9 +36,9 @@ export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0
 hosts=($(scontrol show hostnames "$SLURM_JOB_NODELIST"))
 ip=$(python -c '
 import subprocess, sys
-from raybench.slurm.network import address_of_host
+from raybench.launch.batch.network import address_of_node
 facts = subprocess.check_output(["scontrol", "show", "node", sys.argv[1]], text=True)
-print(address_of_host(facts.partition("NodeAddr=")[2].split()[0]))' "${{hosts[0]}}")
+print(address_of_node(facts.partition("NodeAddr=")[2].split()[0]))' "${{hosts[0]}}")
 """
 # A head, then the others one after another, with the pauses of the script that Ray's documentation
 # had before symmetric-run; it never looks whether they have joined, so that look is added here.
@@ -57,7 +57,7 @@ import os, sys, time
 from raybench.system.ray_gcs import ray_nodes
 while len(ray_nodes(sys.argv[1])) < int(sys.argv[2]): time.sleep(0.1)
 passed = time.time() - float(os.environ["RAYBENCH_BATCH_STARTED"])
-print(f"{sys.argv[2]} hosts joined {passed:.1f} s after the batch script began", flush=True)
+print(f"{sys.argv[2]} nodes joined {passed:.1f} s after the batch script began", flush=True)
 ' "$ip:6379" "${#hosts[@]}"
 wait
 """
@@ -73,7 +73,7 @@ srun --nodes="${#hosts[@]}" --ntasks="${#hosts[@]}" \\
 import os, time
 passed = time.time() - float(os.environ["RAYBENCH_BATCH_STARTED"])
 hosts = os.environ["SLURM_NNODES"]
-print(f"{hosts} hosts joined {passed:.1f} s after the batch script began", flush=True)'
+print(f"{hosts} nodes joined {passed:.1f} s after the batch script began", flush=True)'
 """
 )
 

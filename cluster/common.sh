@@ -1,6 +1,6 @@
-# Sourced by the batch scripts and by node.sh; RAYBENCH_HOME is the checkout.
+# Sourced by the batch scripts and by node.sh; RAYBENCH_HOME is the folder that they lie in.
 
-RAYBENCH_SITE=${RAYBENCH_SITE:-$RAYBENCH_HOME/cluster/site.env}
+RAYBENCH_SITE=${RAYBENCH_SITE:-$RAYBENCH_HOME/site.env}
 if [ -r "$RAYBENCH_SITE" ]; then
   set -a
   # shellcheck disable=SC1090
@@ -19,7 +19,7 @@ activate() {
   [ -d "$environment" ] && environment=$environment/bin/activate
   if [ ! -r "$environment" ]; then
     echo "raybench: no environment at $environment, which $RAYBENCH_SITE names" >&2
-    echo "hint:     cluster/environments/create.sh, see docs/slurm.md" >&2
+    echo "hint:     $RAYBENCH_HOME/environments/create.sh builds one; see docs/slurm.md" >&2
     return 2
   fi
   # shellcheck disable=SC1090

@@ -33,6 +33,7 @@ COMMANDS = {
     "schema": (UNDERSTAND, "Print the JSON Schema of a record."),
     "doctor": (PREPARE, "Check whether this machine can run trials, and say what to do if not."),
     "data": (PREPARE, "Fetch, stage or verify datasets."),
+    "cluster": (PREPARE, "Write the batch scripts for a Slurm cluster to a folder."),
 }
 """A row a command: its panel of the help, and a line on it. Its file has the command's name."""
 

@@ -1,213 +1,119 @@
-"""Ray on one host of a Slurm job: started, watched, stopped, and nothing of it left.
+"""What srun runs on each node of the job, by ``node.sh``: its resources, then Ray.
 
-``node.sh`` calls it, first as ``offer`` and then, in the environment for the GPUs, as ``start``.
+python -m raybench.slurm.node resources       print what this node has, as JSON
+python -m raybench.slurm.node start JSON      run Ray with it, until Slurm ends it
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import resource
-import shutil
-import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
-from types import FrameType
-
-import psutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from raybench.errors import ClusterError, RaybenchError
-from raybench.slurm.allocation import Offer, check_torch, gres_on_host, host_offer
-from raybench.slurm.network import choose_ports, outward_address
-from raybench.slurm.ray_start import ray_start_arguments, ray_variables
-from raybench.slurm.workdir import check_temp_dir
-from raybench.system.ray_gcs import JOB_LABEL, NODE_LABEL, ray_nodes
-from raybench.system.verify import gpu_names
-
-RAY_STOPS_S, TRIALS_STOP_S = 6.0, 3.0
-"""How long Ray, and then what is left of its workers, may take to end; Slurm allows 30 s in all."""
-
-STOP_SIGNALS = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
-"""The batch script sends the first, Slurm the second."""
-
-MARK = "RAYBENCH_HOST_RUN"
-"""The variable by which everything that Ray started on this host for this job is known."""
+from raybench.launch.batch.network import choose_ports, outward_address
+from raybench.launch.batch.node import NodeRun, allow_open_files
+from raybench.launch.batch.ray_start import ray_start_arguments
+from raybench.launch.batch.resources import NodeResources, check_torch
+from raybench.launch.batch.workdir import check_temp_dir
+from raybench.settings import Settings
+from raybench.slurm.allocation import gpus_on_node, resources_of_node, scontrol
+from raybench.slurm.environment import StepEnvironment, for_ray
+from raybench.system.cpus import allowed_cpus
+from raybench.system.ray_gcs import JOB_LABEL, NODE_LABEL
+from raybench.system.verify import UNVERIFIED_HARDWARE, gpu_names
 
 
-ONLY_HERE = tuple(
-    f"RAYBENCH_{name}"
-    for name in (
-        "BATCH_STARTED",
-        "DASHBOARD",
-        "HEAD",
-        "HEAD_HOST",
-        "HEAD_PORTS",
-        "LOGS",
-        "RUN",
-        "STATE",
-    )
-)
-"""What the batch script tells this one, and is of no concern to trials and their records."""
+def find_resources(environ: Mapping[str, str]) -> NodeResources:
+    """Ask Slurm and NVML what this node has for the job."""
+    details = scontrol("show", "job", "--details", environ["SLURM_JOB_ID"])
+    types = gpus_on_node(details, environ["SLURMD_NODENAME"])
+    return resources_of_node(environ, types, gpu_names(), allowed_cpus())
 
 
-class Stop(BaseException):
-    """Slurm asked this host to end."""
+def start(resources: NodeResources, environ: Mapping[str, str]) -> None:
+    """Start Ray and stay until Slurm, or Ray, ends.
+
+    Raises:
+        HardwareError: torch cannot use the GPUs.
+        ClusterError: Ray does not start, or ended.
+    """
+    node, step = environ["SLURMD_NODENAME"], StepEnvironment.read(environ)
+    with step.failure_is_seen(node):
+        say(f"{node}: {resources}")
+        variables = for_ray(environ)
+        if resources.gpus and resources.verified:
+            check_torch()
+        elif resources.gpus:
+            say(f"no NVIDIA driver: {resources.label} is what Slurm's GRES says, marked unverified")
+            variables[UNVERIFIED_HARDWARE] = "1"
+        allow_open_files()
+        node_run(resources, node, step, variables).stay()
 
 
-def main(command: str, *arguments: str) -> None:
-    """Run one of ``offer``, ``start`` and ``ray``."""
-    if command == "offer":
-        print(json.dumps(vars(find_offer())))
-    elif command == "start":
-        start(Offer(**json.loads(arguments[0])))
-    elif command == "ray":
-        run_ray(list(arguments))
+def node_run(
+    resources: NodeResources, node: str, step: StepEnvironment, variables: Mapping[str, str]
+) -> NodeRun:
+    """Return Ray on this node, yet to be started.
 
-
-def find_offer() -> Offer:
-    """Ask Slurm and NVML what this host has for the job."""
-    details = subprocess.run(
-        ["scontrol", "show", "job", "--details", os.environ["SLURM_JOB_ID"]],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    gres = gres_on_host(details, os.environ["SLURMD_NODENAME"])
-    return host_offer(os.environ, gres, gpu_names())
-
-
-def start(offer: Offer) -> None:
-    """Start Ray and stay until Slurm, or Ray, ends."""
-    host, head = os.environ["SLURMD_NODENAME"], os.environ["RAYBENCH_HEAD"]
-    is_head = os.environ["RAYBENCH_HEAD_HOST"] == host
-    say(f"{host}: {offer.cpus} CPUs, {offer.gpus} × {offer.label or 'no GPU'}")
-    if offer.gpus and offer.verified and (problem := check_torch()):
-        raise ClusterError(f"{host} does not join: {problem}")
-    if offer.gpus and not offer.verified:
-        say(f"no NVIDIA driver: {offer.label} is only what Slurm's GRES says, marked unverified")
-        os.environ["RAYBENCH_UNVERIFIED_HARDWARE"] = "1"
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-    temp_dir = Path(os.environ.get("RAYBENCH_TMPDIR") or "/tmp", os.environ["RAYBENCH_RUN"])
+    Raises:
+        ClusterError: the temporary folder's path is too long, or no ports are free.
+    """
+    temp_dir = Settings().tmpdir / step.run
     check_temp_dir(temp_dir)
-    ports = own_ports(is_head)
-    arguments = ray_start_arguments(
-        offer=offer,
-        ports=ports,
-        own_address=own_address(head, is_head),
-        head=head,
-        is_head=is_head,
-        dashboard=os.environ.get("RAYBENCH_DASHBOARD") == "1",
+    is_head = node == step.head_node
+    head_address = step.head.rpartition(":")[0]
+
+    def arguments() -> list[str]:
+        return ray_start_arguments(
+            resources=resources,
+            # The head's were chosen by the batch script, which runs there.
+            ports=step.head_ports if is_head else choose_ports(int(step.job)),
+            own_address=head_address if is_head else outward_address(head_address),
+            head=step.head,
+            is_head=is_head,
+            dashboard=step.dashboard,
+            temp_dir=temp_dir,
+            labels={JOB_LABEL: step.job, NODE_LABEL: node},
+        )
+
+    return NodeRun(
+        node=node,
         temp_dir=temp_dir,
-        labels={JOB_LABEL: os.environ["RAYBENCH_JOB"], NODE_LABEL: host},
+        logs=step.logs / "ray" / node,
+        joined=step.joined(node),
+        variables=variables,
+        arguments=arguments,
+        say=say,
     )
-    logs = Path(os.environ["RAYBENCH_LOGS"], "ray", host)
-    environment = os.environ | {MARK: str(temp_dir)} | ray_variables(temp_dir)
-    for name in ONLY_HERE:
-        environment.pop(name, None)
-    for number in STOP_SIGNALS:
-        signal.signal(number, stop)
-    try:
-        temp_dir.mkdir(mode=0o700)
-        ray = [sys.executable, "-m", "raybench.slurm.node", "ray", *arguments]
-        code = subprocess.Popen(ray, env=environment).wait()
-        raise ClusterError(f"Ray ended on {host} with exit code {code}")
-    except Stop:
-        say("stopping")
-    finally:
-        for number in STOP_SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        end_processes(str(temp_dir))
-        copy_logs(temp_dir, logs)
-        for record in temp_dir.glob("raybench-*.json"):
-            # A trial whose results folder could not be written left it here, as it said.
-            shutil.move(record, temp_dir.parent)
-        shutil.rmtree(temp_dir, ignore_errors=True)
-        say("stopped")
-
-
-def own_ports(is_head: bool) -> dict[str, int]:
-    """Return this host's ports; the head's were chosen by the batch script, which runs there."""
-    if is_head:
-        return dict(json.loads(os.environ["RAYBENCH_HEAD_PORTS"]))
-    return choose_ports(int(os.environ["RAYBENCH_JOB"]))
-
-
-def own_address(head: str, is_head: bool) -> str:
-    """Return the address under which the other hosts reach this one."""
-    address = head.rpartition(":")[0]
-    return address if is_head else outward_address(address)
-
-
-def run_ray(arguments: list[str]) -> None:
-    """Be ``ray start``, which first waits for the head, with Ray imported in the meantime."""
-    from ray.scripts.scripts import main as ray
-
-    for argument in arguments:
-        if argument.startswith("--address="):
-            while not ray_nodes(argument.partition("=")[2]):
-                time.sleep(0.1)
-    sys.argv = ["ray", *arguments]
-    ray()
-
-
-def marked(mark: str) -> list[psutil.Process]:
-    """Return the processes that Ray started here for this job."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
-                found.append(process)
-    return found
-
-
-def end_processes(mark: str) -> None:
-    """End this job's processes on this host, Ray before its workers, and no other's."""
-    ray = [process for process in psutil.Process().children() if process.is_running()]
-    for process in ray:
-        with contextlib.suppress(psutil.Error):
-            process.terminate()
-    psutil.wait_procs(ray, timeout=RAY_STOPS_S)
-    rest = marked(mark)
-    for process in rest:
-        with contextlib.suppress(psutil.Error):
-            process.terminate()
-    psutil.wait_procs(rest, timeout=TRIALS_STOP_S)
-    while rest := marked(mark):
-        for process in rest:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        psutil.wait_procs(rest, timeout=1)
-
-
-def copy_logs(temp_dir: Path, destination: Path) -> None:
-    """Copy Ray's logs to the results; what cannot be copied is named and costs nothing else."""
-    try:
-        for logs in temp_dir.glob("session_2*/logs"):
-            shutil.copytree(logs, destination, dirs_exist_ok=True, ignore_dangling_symlinks=True)
-    except (shutil.Error, OSError) as error:
-        say(f"not all of Ray's logs could be copied: {error}")
-
-
-def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler's signature
-    """Leave the wait for Ray."""
-    raise Stop
 
 
 def say(text: str) -> None:
-    """Write a line to this host's log."""
+    """Write a line to this node's log."""
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str]) -> int:
+    """Run one of the commands, and say what went wrong, if anything."""
     try:
-        main(*sys.argv[1:])
+        match list(arguments):
+            case ["resources"]:
+                print(json.dumps(asdict(find_resources(os.environ))))
+            case ["start", given]:
+                start(NodeResources(**json.loads(given)), os.environ)
+            case _:
+                raise ClusterError(
+                    f"not a command for a node: {' '.join(arguments)}",
+                    allowed="resources, or start JSON",
+                )
     except RaybenchError as error:
         print(f"raybench: {error}", file=sys.stderr, flush=True)
-        # The batch script sees this file, and shows the end of this host's log.
-        Path(os.environ["RAYBENCH_STATE"], f"failed-{os.environ['SLURMD_NODENAME']}").touch()
-        sys.exit(error.exit_code)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

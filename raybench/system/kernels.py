@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-OLDEST_CURRENT, OLDEST = (7, 5), (3, 7)
-"""Compute capability below which torch of today has no kernels, and torch 2.0.1 neither."""
+ENVIRONMENTS = {"current": (7, 5), "pascal-hopper": (5, 0), "kepler-pascal": (3, 7)}
+"""Environments of ``cluster/environments``, with the oldest compute capability of its torch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +32,12 @@ class GpuCheck:
 
 
 def environment_for(compute_capability: tuple[int, int]) -> str | None:
-    """Return the environment of ``cluster/environments`` whose torch has kernels for a GPU."""
-    if compute_capability < OLDEST:
-        return None
-    return "current" if compute_capability >= OLDEST_CURRENT else "kepler-pascal"
+    """Return the environment of ``cluster/environments`` with the newest torch that has kernels.
+
+    To compare an old GPU with a newer one, both need the environment of the older.
+    """
+    fitting = (name for name, oldest in ENVIRONMENTS.items() if compute_capability >= oldest)
+    return next(fitting, None)
 
 
 def has_kernels(architectures: Iterable[str], compute_capability: tuple[int, int]) -> bool:

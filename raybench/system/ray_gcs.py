@@ -6,22 +6,13 @@ import socket
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from raybench.catalog.hardware import GPUS
 from raybench.errors import ClusterError
 
-
-def node_is_leaving() -> bool:
-    """Return whether the host of this Ray worker takes on no more work, because it will leave."""
-    import ray  # noqa: PLC0415
-    from ray._raylet import GcsClient  # type: ignore[attr-defined] # noqa: PLC0415
-
-    here = ray.get_runtime_context()
-    return here.get_node_id() in GcsClient(address=here.gcs_address).get_draining_nodes()
-
-
 JOB_LABEL, NODE_LABEL, GPU_LABEL = "raybench.job", "raybench.node", "raybench.gpu"
-"""Labels of a Ray node: the Slurm job that started it, the Slurm host it runs on, its GPU type."""
+"""Labels of a Ray node: the batch job that started it, its name in the scheduler, its GPU type."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +30,25 @@ class RayNode:
     resources: Mapping[str, float]
 
 
+def _client(address: str) -> Any:
+    from ray._raylet import GcsClient  # type: ignore[attr-defined] # noqa: PLC0415 - takes a second
+
+    return GcsClient(address=address)
+
+
+def node_is_leaving() -> bool:
+    """Return whether the node of this Ray worker takes on no more work, because it will leave."""
+    import ray  # noqa: PLC0415
+
+    here = ray.get_runtime_context()
+    return here.get_node_id() in _client(here.gcs_address).get_draining_nodes()
+
+
 def ray_nodes(address: str, timeout_s: float = 5) -> list[RayNode]:
     """Return the nodes that are alive, or [] while nothing answers at ``address``.
 
     This asks the head without becoming a driver, as Ray's own ``symmetric-run`` does: a driver
-    would start worker processes, on hosts that are still busy with starting Ray.
+    would start worker processes, on nodes that are still busy with starting Ray.
 
     Raises:
         ClusterError: the cluster refuses our token.
@@ -53,12 +58,11 @@ def ray_nodes(address: str, timeout_s: float = 5) -> list[RayNode]:
         socket.create_connection((host, int(port)), timeout=timeout_s).close()
     except OSError:
         return []
-    from ray._raylet import GcsClient  # type: ignore[attr-defined] # noqa: PLC0415 - takes a second
     from ray.core.generated.gcs_pb2 import GcsNodeInfo  # type: ignore[attr-defined] # noqa: PLC0415
     from ray.exceptions import AuthenticationError, RpcError  # noqa: PLC0415
 
     try:
-        found = GcsClient(address=address).get_all_node_info(timeout=timeout_s)
+        found = _client(address).get_all_node_info(timeout=timeout_s)
     except RpcError:
         return []
     except AuthenticationError:
@@ -83,13 +87,12 @@ def drain(address: str, node: RayNode, limit_s: float) -> None:
     Raises:
         ClusterError: the head refuses.
     """
-    from ray._raylet import GcsClient  # type: ignore[attr-defined] # noqa: PLC0415 - takes a second
     from ray.core.generated.autoscaler_pb2 import DrainNodeReason  # type: ignore[attr-defined] # noqa: PLC0415
 
-    accepted, refusal = GcsClient(address=address).drain_node(
+    accepted, refusal = _client(address).drain_node(
         node.node_id,
         DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION"),
-        "the Slurm job of this host ends",
+        "the job of this node ends",
         int((time.time() + limit_s) * 1000),
     )
     if not accepted:
@@ -97,7 +100,7 @@ def drain(address: str, node: RayNode, limit_s: float) -> None:
 
 
 def joined_nodes(nodes: Iterable[RayNode], job: str) -> set[str]:
-    """Return the hosts of a Slurm job that are in the cluster."""
+    """Return the names of a batch job's nodes that are in the cluster."""
     return {node.labels[NODE_LABEL] for node in nodes if node.labels.get(JOB_LABEL) == job}
 
 

@@ -27,11 +27,11 @@ def test_two_gpu_types_in_one_allocation(slurm: Slurm) -> None:
     assert "ResNet-18" in tables
     assert "simulated" in tables
     assert "tables.txt" in job.log
-    assert re.search(r"3 hosts joined \d+\.\d s after the batch script began", job.log)
+    assert re.search(r"3 nodes joined \d+\.\d s after the batch script began", job.log)
     logs = results / "tiny" / f"slurm-{job.number}"
     assert (logs / "driver.log").read_text()
     for host in ALL:
-        assert "stopped" in (logs / "hosts" / f"{host}.log").read_text()
+        assert "stopped" in (logs / "nodes" / f"{host}.log").read_text()
         assert list((logs / "ray" / host).glob("raylet*"))
     slurm.assert_nothing_left(job, ALL)
 
@@ -49,9 +49,9 @@ def test_heterogeneous_job(slurm: Slurm) -> None:
 
 
 def test_tls(slurm: Slurm) -> None:
-    """Certificates made as cluster/README.md says; Ray's head then proves who it is by them."""
-    readme = (REPOSITORY / "cluster" / "README.md").read_text()
-    recipe = re.search(r"```bash\n(mkdir -m 700 ~/.raybench-tls .*?)```", readme, re.DOTALL)
+    """Certificates made as docs/slurm.md says; Ray's head then proves who it is by them."""
+    page = (REPOSITORY / "docs" / "slurm.md").read_text()
+    recipe = re.search(r"```bash\n(mkdir -m 700 ~/.raybench-tls .*?)```", page, re.DOTALL)
     assert recipe is not None
     addresses = ",".join(f"IP:10.77.0.{number}" for number in (11, 12, 13))
     commands = recipe[1].replace("IP:10.1.2.3,IP:10.1.2.4", addresses)
@@ -66,7 +66,7 @@ def test_tls(slurm: Slurm) -> None:
         RAY_TLS_SERVER_KEY=f"{folder}/server.key",
         RAY_TLS_CA_CERT=f"{folder}/ca.crt",
     )
-    head = re.search(r"Ray at (\S+):(\d+) has", job.wait_for_log(" has 2 hosts"))
+    head = re.search(r"Ray at (\S+):(\d+) has", job.wait_for_log(" has 2 nodes"))
     assert head is not None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(folder / "ca.crt")

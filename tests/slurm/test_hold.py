@@ -78,7 +78,7 @@ class Held:
 
 def commands_of(job: Job) -> tuple[dict[str, str], int, str]:
     """Follow the log to the letter: its exports, its tunnel's port and its host."""
-    text = job.wait_for_log("More hosts join by")
+    text = job.wait_for_log("More nodes join by")
     exports = dict(re.findall(r"(RAY_[A-Z_]+)=(\S+)", text))
     tunnel = re.search(r"ssh -N -f -L (\d+):127\.0\.0\.1:\1 (\S+)", text)
     assert tunnel is not None
@@ -236,7 +236,7 @@ def test_neighbour_on_the_same_host(held: Held, slurm: Slurm) -> None:
         if variable.startswith("CUDA_VISIBLE_DEVICES=")
     }
     assert {"CUDA_VISIBLE_DEVICES=0", "CUDA_VISIBLE_DEVICES=1"} <= devices
-    assert "has 1 hosts, 1 × P100" in neighbour.log
+    assert "has 1 node, 1 × P100" in neighbour.log
     neighbour.cancel()
     neighbour.assert_ends_as("CANCELLED")
     assert [line for line in slurm.processes("p100-1") if f"/rb{neighbour.number}-" in line] == []
@@ -250,7 +250,7 @@ def test_neighbour_on_the_same_host(held: Held, slurm: Slurm) -> None:
 
 def test_hosts_join_and_leave(held: Held, slurm: Slurm) -> None:
     joiner = slurm.submit("join_ray.sbatch", held.job.number, options=["--gpus-per-node=k80:1"])
-    joiner.wait_for_log("1 hosts joined")
+    joiner.wait_for_log("1 node joined")
     done = held.run("raybench", "submit", "resnet18", "digits", "--hardware", "K80", *SMALL)
     assert done.returncode == 0, done.stderr
     hosts = [r["environment"]["hostname"] for r in records(held.job.folder / "results")]

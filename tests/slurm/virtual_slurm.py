@@ -141,8 +141,12 @@ class Slurm:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The environment of the user on a login node: nothing of this test's own."""
+        """The environment of the user on a login node: nothing of this test's own.
+
+        Except which raybench it is: this checkout's, whatever the Python has installed.
+        """
         return {
+            "PYTHONPATH": str(REPOSITORY),
             "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin:/usr/sbin:/sbin",
             "HOME": str(self.shared / "home"),
             "SLURM_CONF": str(STATE / "etc" / "slurm.conf"),

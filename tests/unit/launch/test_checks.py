@@ -44,7 +44,7 @@ def test_a_gpu_that_works_is_named_with_its_label() -> None:
     ("name", "capability", "hint"),
     [
         ("Tesla K80", (3, 7), "cluster/environments/kepler-pascal"),
-        ("Tesla P100-PCIE-16GB", (6, 0), "cluster/environments/kepler-pascal"),
+        ("Tesla P100-PCIE-16GB", (6, 0), "cluster/environments/pascal-hopper"),
         ("NVIDIA GeForce RTX 5090", (12, 0), "cluster/environments/current"),
         ("Tesla K40m", (3, 5), "leave this GPU out"),
     ],

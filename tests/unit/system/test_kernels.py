@@ -2,42 +2,57 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from raybench.system.kernels import _convolution_problem, check_gpus, environment_for, has_kernels
+from raybench.system.kernels import (
+    ENVIRONMENTS,
+    _convolution_problem,
+    check_gpus,
+    environment_for,
+    has_kernels,
+)
 
 # torch.cuda.get_arch_list() of torch 2.0.1+cu117 and 2.15.0+cu132 from PyPI.
 OLD = ("sm_37", "sm_50", "sm_60", "sm_70", "sm_75", "sm_80", "sm_86")
+# What PyTorch's build script and release notes name for the builds of 2.14 for CUDA 12.6.
+CUDA_12_6 = ("sm_50", "sm_60", "sm_70", "sm_75", "sm_80", "sm_86", "sm_90")
 CURRENT = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")
 
 
 @pytest.mark.parametrize(
-    ("gpu", "capability", "old", "current"),
+    ("gpu", "capability", "environments"),
     [
-        ("K40", (3, 5), False, False),
-        ("K80", (3, 7), True, False),
-        ("M40", (5, 2), True, False),
-        ("P100", (6, 0), True, False),
-        ("P40", (6, 1), True, False),
-        ("V100", (7, 0), True, False),
-        ("T4", (7, 5), True, True),
-        ("A100", (8, 0), True, True),
-        ("L40S", (8, 9), True, True),
-        ("H100", (9, 0), False, True),
-        ("B200", (10, 0), False, True),
-        ("RTX5090", (12, 0), False, True),
+        ("K40", (3, 5), ""),
+        ("K80", (3, 7), "kepler-pascal"),
+        ("M40", (5, 2), "pascal-hopper kepler-pascal"),
+        ("P100", (6, 0), "pascal-hopper kepler-pascal"),
+        ("P40", (6, 1), "pascal-hopper kepler-pascal"),
+        ("V100", (7, 0), "pascal-hopper kepler-pascal"),
+        ("T4", (7, 5), "current pascal-hopper kepler-pascal"),
+        ("A100", (8, 0), "current pascal-hopper kepler-pascal"),
+        ("L40S", (8, 9), "current pascal-hopper kepler-pascal"),
+        ("H100", (9, 0), "current pascal-hopper"),
+        ("B200", (10, 0), "current"),
+        ("RTX5090", (12, 0), "current"),
     ],
 )
 def test_each_generation_finds_its_torch(
-    gpu: str, capability: tuple[int, int], old: bool, current: bool
+    gpu: str, capability: tuple[int, int], environments: str
 ) -> None:
-    assert has_kernels(OLD, capability) is old
-    assert has_kernels(CURRENT, capability) is current
-    environment = environment_for(capability)
-    assert (environment is None) is not (old or current)
-    assert environment != "current" or current
-    assert environment != "kepler-pascal" or old
+    built = {"current": CURRENT, "pascal-hopper": CUDA_12_6, "kepler-pascal": OLD}
+    fitting = [
+        name for name, architectures in built.items() if has_kernels(architectures, capability)
+    ]
+    assert " ".join(fitting) == environments
+    assert environment_for(capability) == (fitting[0] if fitting else None)
+
+
+def test_each_environment_has_its_file() -> None:
+    folder = Path(__file__).parents[3] / "cluster" / "environments"
+    assert {path.stem for path in folder.glob("*.txt")} == set(ENVIRONMENTS)
 
 
 def test_intermediate_code_runs_on_later_gpus_and_special_code_on_one() -> None:

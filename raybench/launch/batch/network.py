@@ -1,4 +1,4 @@
-"""Ports and addresses of a host."""
+"""Ports and addresses of a node."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ PORTS = (
     "runtime-env-agent",
     "metrics-export",
 )
-"""Ray's services on a host that get a port each; workers take any port that is free."""
+"""Ray's services on a node that get a port each; workers take any port that is free."""
 
 FIRST_PORT, PORT_BLOCKS, BLOCK_SIZE = 10000, 1000, 16
 """Ports 10000 to 25999: below the range that Linux hands out to clients by itself."""
 
 
 def is_free(port: int) -> bool:
-    """Whether nothing on this host listens on a TCP port."""
+    """Whether nothing on this node listens on a TCP port."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         try:
             probe.bind(("", port))
@@ -47,23 +47,23 @@ def choose_ports(job_id: int, free: Callable[[int], bool] = is_free) -> dict[str
         if all(free(port) for port in ports.values()):
             return ports
     raise ClusterError(
-        f"no {len(PORTS)} free ports in a row from {FIRST_PORT} on this host",
+        f"no {len(PORTS)} free ports in a row from {FIRST_PORT} on this node",
         hint="see `ss -tln` for what listens there",
     )
 
 
 def outward_address(toward: str, port: int = 9) -> str:
-    """Return the IPv4 address from which this host reaches ``toward``; nothing is sent."""
+    """Return the IPv4 address from which this node reaches ``toward``; nothing is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((toward, port))
         return str(probe.getsockname()[0])
 
 
-def address_of_host(name: str) -> str:
-    """Return the IPv4 address under which the other hosts reach this one.
+def address_of_node(name: str) -> str:
+    """Return the IPv4 address under which the other nodes reach this one.
 
     Args:
-        name: this host's ``NodeAddr`` in Slurm.
+        name: this node's name or address, as the scheduler gives it.
 
     Raises:
         ClusterError: it has none but the loopback's.
@@ -81,5 +81,5 @@ def address_of_host(name: str) -> str:
     except OSError:
         raise ClusterError(
             f"the address of {name} is not known to itself",
-            hint="set RAYBENCH_HEAD_ADDRESS in cluster/site.env",
+            hint="set RAYBENCH_HEAD_ADDRESS in site.env",
         ) from None

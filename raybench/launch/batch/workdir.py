@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from raybench.errors import ClusterError
@@ -16,7 +18,11 @@ LONGEST_TEMP_DIR = 38
 
 
 def create_private_folder(folder: Path) -> Path:
-    """Create a folder that only its owner can enter, and refuse one that somebody else made."""
+    """Create a folder that only its owner can enter, and refuse one that somebody else made.
+
+    Raises:
+        ClusterError: it belongs to another user, or is a link.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
     facts = folder.lstat()
@@ -24,6 +30,20 @@ def create_private_folder(folder: Path) -> Path:
         raise ClusterError(f"{folder} is not ours", hint="remove it, or choose another place")
     folder.chmod(0o700)
     return folder
+
+
+def job_folder(state_root: Path, job: str) -> Path:
+    """Return the private folder of a job, below a folder that all nodes share."""
+    return create_private_folder(state_root) / f"job-{job}"
+
+
+@contextlib.contextmanager
+def private_folder(folder: Path) -> Iterator[Path]:
+    """Give a job its private folder as long as it runs."""
+    try:
+        yield create_private_folder(folder)
+    finally:
+        shutil.rmtree(folder)
 
 
 def create_token(folder: Path) -> Path:
@@ -37,7 +57,7 @@ def create_token(folder: Path) -> Path:
 
 
 def token_variables(token: Path) -> dict[str, str]:
-    """Return the variables that turn Ray's token authentication on, for driver, hosts and users.
+    """Return the variables that turn Ray's token authentication on, for driver, nodes and users.
 
     The path outranks ``~/.ray/auth_token``, so that a token left there changes nothing; a
     ``RAY_AUTH_TOKEN`` would outrank the path and is therefore emptied by those who use this.
@@ -55,24 +75,19 @@ def check_temp_dir(folder: Path) -> None:
         raise ClusterError(
             f"the temporary folder {folder} is too long a path for Ray's sockets",
             allowed=f"{LONGEST_TEMP_DIR} bytes",
-            hint="set RAYBENCH_TMPDIR=/tmp in cluster/site.env",
+            hint="set RAYBENCH_TMPDIR=/tmp in site.env",
         )
 
 
-def state_root(environ: Mapping[str, str]) -> Path:
-    """Return the folder, on a file system that all hosts share, with a folder for each job."""
-    return Path(environ.get("RAYBENCH_STATE_ROOT") or Path.home() / ".raybench")
-
-
 @dataclass(frozen=True, kw_only=True)
-class ClusterState:
+class RunningCluster:
     """What a running cluster leaves for those who join it or submit to it; never the token itself.
 
     Attributes:
-        job: the Slurm job's id.
+        job: the scheduler's id of the job that runs it.
         address: Ray's ``address:port`` on the head.
         dashboard: ``http://127.0.0.1:port`` on the head.
-        head: the head's name in Slurm.
+        head: the head's name in the scheduler.
         results: the results folder.
     """
 
@@ -85,11 +100,11 @@ class ClusterState:
     def write(self, folder: Path) -> None:
         """Write it, whole or not at all, into the job's private folder."""
         temporary = folder / "cluster.json.new"
-        temporary.write_text(json.dumps(vars(self)) + "\n")
+        temporary.write_text(json.dumps(asdict(self)) + "\n")
         temporary.replace(folder / "cluster.json")
 
     @classmethod
-    def read(cls, folder: Path) -> ClusterState:
+    def read(cls, folder: Path) -> RunningCluster:
         """Read it.
 
         Raises:
