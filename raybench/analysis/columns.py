@@ -137,8 +137,8 @@ def _spec_values(spec: TrialSpec) -> Iterator[Any]:
 
 
 def _used_values(record: TrialRecord) -> tuple[Any, ...]:
-    if record.tune_up is not None:
-        chosen = record.tune_up.chosen
+    if record.autotune is not None:
+        chosen = record.autotune.chosen
         return chosen.precision, chosen.batch_size, chosen.title
     spec = record.spec
     return spec.precision, None if spec.batch_size == LARGEST else spec.batch_size, None
@@ -168,7 +168,7 @@ def _outcome(record: TrialRecord) -> tuple[str, str]:
     if record.status == "completed":
         if record.running_time_s is None or not 1e-9 < record.running_time_s < MOST:
             return "failed", "damaged: completed without a plausible running time"
-        if record.tune_up is None and not record.spec.is_resolved:
+        if record.autotune is None and not record.spec.is_resolved:
             return "failed", "damaged: completed without the tune-up that its spec needs"
         return "completed", ""
     if record.error is None:
@@ -239,7 +239,7 @@ def _identity_values(record: TrialRecord) -> tuple[Any, ...]:
     if host is None:
         return (*found, fingerprint, *(None,) * 12)
     flags = host.flags
-    if record.tune_up is not None:
+    if record.autotune is not None:
         # They follow from what was chosen, and each hardware at its best may differ in that.
         flags = {name: _TUNED_SWITCHES.get(name, value) for name, value in flags.items()}
     versions = (host.torch, host.torchvision, host.cuda, host.cudnn, host.driver, host.python)

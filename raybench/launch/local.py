@@ -8,7 +8,8 @@ from collections.abc import Callable
 from raybench.errors import SpecError
 from raybench.launch.options import Nobody, RunOptions, Watcher
 from raybench.launch.preflight import check_trial
-from raybench.record.schema import TrialRecord, TuneUp
+from raybench.record.autotune import Autotune
+from raybench.record.schema import TrialRecord
 from raybench.record.store import Experiment
 from raybench.settings import Workspace
 from raybench.spec.trial import TrialSpec
@@ -73,7 +74,7 @@ def autotune_here(
     listen: Callable[[str], None],
     *,
     again: bool = False,
-) -> TuneUp:
+) -> Autotune:
     """Find on this machine what a spec leaves open; the experiment's trials then use it.
 
     Args:

@@ -6,21 +6,26 @@ nothing is ever 0, or a guess, for want of a measurement.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from raybench.record.noted import _covered, _nulls
-from raybench.spec.fields import Execution, MemoryFormat, Precision
+from raybench.record.autotune import Autotune
+from raybench.record.noted import is_covered, nulls
+from raybench.spec.identity import since_of
 from raybench.spec.trial import ResolvedSpec, TrialSpec
 from raybench.system.facts import EnvironmentFacts, HardwareFacts, _Part
 
-SCHEMA_VERSION = 2
+LAYOUT_VERSION = 3
+"""Raised, with a function in ``upgrades``, when the layout of a record changes."""
 
+_LATER = [since for field in TrialSpec.model_fields.values() if (since := since_of(field))]
+
+SCHEMA_VERSION = max([LAYOUT_VERSION, *(since.version for since in _LATER)])
+"""The version of the records that are written: the layout's, or that of the spec's newest field."""
+
+_THIS = Field(ge=SCHEMA_VERSION, le=SCHEMA_VERSION, json_schema_extra={"const": SCHEMA_VERSION})
 Status = Literal["completed", "failed", "interrupted"]
-
-
-NOTHING_TO_TUNE = "the spec names the execution and the batch size"
 
 
 class ErrorFacts(_Part):
@@ -41,61 +46,6 @@ class WarningFacts(_Part):
     """one word: no_learning, unverified_hardware, contended, busy_host, throttled, …"""
     message: str
     """what was seen, for a person"""
-
-
-class Settings(_Part):
-    """How a training step is executed, and on how many images."""
-
-    precision: Precision
-    """fp32, tf32, bf16 or fp16"""
-    memory_format: MemoryFormat
-    """contiguous or channels_last"""
-    execution: Execution
-    """eager, compile or cudagraph"""
-    fused_optimizer: bool
-    """whether one kernel updates all weights"""
-    cudnn_benchmark: bool
-    """whether cuDNN timed its algorithms and took the fastest"""
-    batch_size: int
-    """images a step"""
-
-    @property
-    def title(self) -> str:
-        """``bf16, channels_last, eager, batch 10``."""
-        parts: list[str] = [self.precision, self.memory_format, self.execution]
-        parts += ["fused optimizer"] if self.fused_optimizer else []
-        parts += ["cudnn benchmark"] if self.cudnn_benchmark else []
-        return ", ".join([*parts, f"batch {self.batch_size}"])
-
-
-class Attempt(_Part):
-    """Settings that a tune-up tried on one batch that was on the device."""
-
-    settings: Settings
-    """what was tried"""
-    images_per_s: float | None
-    """median of a few steps; null if it could not run"""
-    first_loss: float | None
-    """of the first step from the trial's initial weights"""
-    loss_fall: float | None
-    """first loss minus that of the eighth step on the same batch"""
-    outcome: str
-    """chosen, slower, losses differ, fits, does not fit, or why it failed"""
-
-
-class TuneUp(_Part):
-    """What a spec left open, and how it was decided."""
-
-    chosen: Settings
-    """what the trial was then executed with"""
-    reason: str
-    """why, for a person"""
-    attempts: tuple[Attempt, ...]
-    """all that was tried, in order"""
-    time_s: float
-    """seconds that it took, once for all trials that differ in repeat and seed alone"""
-    hostname: str
-    """where it was done"""
 
 
 class Epoch(_Part):
@@ -165,14 +115,14 @@ class Phases(_Part):
 
 
 class Memory(_Part):
-    """Peak memory of the trial, without the pass that looks where the time goes."""
+    """Peak memory of the trial, without the profiling pass."""
 
     peak_allocated_bytes: int | None
     """of the device, in tensors, during the timed epochs"""
     peak_reserved_bytes: int | None
     """of the device, held by torch's allocator, during the timed epochs"""
     peak_host_bytes: int | None
-    """of the host, by the trial's process from its start to the end of the timed epochs"""
+    """on the host, by the trial's process from its start to the end of the timed epochs"""
 
 
 class Range(_Part):
@@ -210,12 +160,12 @@ class DeviceTelemetry(_Part):
 
 
 class Contention(_Part):
-    """What else ran on the host."""
+    """What else ran on the node."""
 
     co_located_trials: int | None
-    """the most trials of raybench that were seen running beside this one on its host"""
+    """the most trials of raybench that were seen running beside this one on its node"""
     load_average: float | None
-    """the host's load average over the last minute, at the end of the timed epochs"""
+    """the node's load average over the last minute, at the end of the timed epochs"""
 
 
 class DatasetFacts(_Part):
@@ -247,20 +197,26 @@ class ModelFacts(_Part):
 class Segment(_Part):
     """A stretch of epochs that one process ran."""
 
-    hostname: str
-    """where"""
+    hostname: str | None
+    """where; null for a trial of an older version that ended before it was noted"""
     started_at: str
     """when, UTC, ISO 8601"""
     first_epoch: int
     """number of its first epoch, from 1"""
     last_epoch: int
     """number of its last complete epoch; 0 if none was completed"""
+    hardware: HardwareFacts | None = None
+    """promised and found"""
+    environment: EnvironmentFacts | None = None
+    """node and software"""
+    contention: Contention | None = None
+    """what else ran on the node"""
 
 
 class TrialRecord(_Part):
     """One trial: what was asked for, what was measured, where and with what."""
 
-    schema_version: Literal[2] = 2
+    schema_version: Annotated[int, _THIS] = SCHEMA_VERSION
     """version of this layout"""
     trial_id: str
     """readable name and hash of the spec; also the name of the record's file"""
@@ -278,8 +234,8 @@ class TrialRecord(_Part):
     """what a reader of the figures has to know"""
     running_time_s: float | None = None
     """sum of all epochs' training and evaluation seconds, the "Time(s)" of Li (2022)"""
-    tune_up: TuneUp | None = None
-    """how what the spec left open (execution best, batch_size largest) was decided"""
+    autotune: Autotune | None = None
+    """how what the spec left open (execution best, batch_size largest) was resolved"""
     setup_time_s: float | None = None
     """seconds for data, model and device before the warm-up"""
     warmup_time_s: float | None = None
@@ -300,32 +256,42 @@ class TrialRecord(_Part):
     """power, clocks and temperature"""
     mfu: float | None = None
     """model FLOPs of the timed training over the datasheet's peak for that precision, 0 to 1"""
-    contention: Contention | None = None
-    """what else ran on the host"""
     dataset: DatasetFacts | None = None
     """the images"""
     model: ModelFacts | None = None
     """the model"""
-    hardware: HardwareFacts | None = None
-    """promised and found"""
-    environment: EnvironmentFacts | None = None
-    """host and software"""
     segments: tuple[Segment, ...] = ()
-    """which process ran which epochs"""
+    """which process ran which epochs, where and with what"""
     missing: dict[str, str] = Field(default_factory=dict)
     """why a figure is null, by its dotted name; a name covers all that is below it"""
 
     @property
+    def hardware(self) -> HardwareFacts | None:
+        """Promised and found, in the first segment; None if the trial ended before that."""
+        return self.segments[0].hardware if self.segments else None
+
+    @property
+    def environment(self) -> EnvironmentFacts | None:
+        """Node and software of the first segment; None if the trial ended before that."""
+        return self.segments[0].environment if self.segments else None
+
+    @property
+    def contention(self) -> Contention | None:
+        """What else ran on the node of the first segment; None if that was not seen."""
+        return self.segments[0].contention if self.segments else None
+
+    @property
     def executed(self) -> ResolvedSpec | None:
         """The spec with what autotuning chose; None if the trial ended before it was resolved."""
-        if self.tune_up is None and not self.spec.is_resolved:
+        if self.autotune is None and not self.spec.is_resolved:
             return None
-        return self.spec.resolved(self.tune_up.chosen if self.tune_up else None)
+        return self.spec.resolved(self.autotune.chosen if self.autotune else None)
 
     def unexplained(self) -> list[str]:
         """Return the dotted names of figures that are null without a reason in ``missing``."""
-        nulls = _nulls(self.model_dump(mode="json", exclude={"spec", "error", "missing"}))
-        return [name for name in nulls if not _covered(name, self.missing)]
+        content = self.model_dump(mode="json", exclude={"spec", "error", "missing", "epochs"})
+        reasons = {**self.missing, "autotune.candidates": "a candidate's outcome says why"}
+        return [name for name in nulls(content) if not is_covered(name, reasons)]
 
     def with_reason(self, reason: str) -> TrialRecord:
         """Return the record with ``reason`` for every null that has none yet."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from raybench.record.schema import (
-    Epoch,
-    ErrorFacts,
-)
+from raybench.record.schema import Epoch, ErrorFacts, TrialRecord
 
 
 @dataclass(frozen=True)
 class PhaseStarted:
-    """The trial has entered ``tune-up``, ``setup``, ``warm-up``, ``training`` or ``profiling``."""
+    """The trial has entered ``autotune``, ``setup``, ``warm-up``, ``training`` or ``profiling``."""
 
     name: str
 
@@ -24,7 +22,15 @@ class EpochDone:
     epoch: Epoch
 
 
-Event = PhaseStarted | EpochDone
+@dataclass(frozen=True)
+class TrialEnded:
+    """The trial is over, and its record was written."""
+
+    record: TrialRecord
+
+
+Event = PhaseStarted | EpochDone | TrialEnded
+Listener = Callable[[Event], None]
 
 ENDED = ("completed", "failed", "interrupted")
 """The phases in which a trial is over."""
@@ -37,8 +43,8 @@ class TrialState:
     Attributes:
         phase: starting, setup, warm-up, training or profiling; at the end the record's status.
         epochs: the epochs that are complete.
-        images: images trained on and evaluated so far.
-        host: where it runs.
+        images: images trained on and evaluated so far, as the trial's process counts them.
+        node: where it runs.
         message: the first line of why it did not complete.
         started_at: when, UTC, ISO 8601.
     """
@@ -46,9 +52,18 @@ class TrialState:
     phase: str
     epochs: tuple[Epoch, ...] = ()
     images: int = 0
-    host: str = ""
+    node: str = ""
     message: str = ""
     started_at: str = ""
+
+    def after(self, event: Event) -> TrialState:
+        """Return how far the trial is once an event has happened."""
+        if isinstance(event, PhaseStarted):
+            return replace(self, phase=event.name)
+        if isinstance(event, EpochDone):
+            return replace(self, epochs=(*self.epochs, event.epoch))
+        record = event.record
+        return replace(self, phase=record.status, message=first_line(record.error))
 
 
 def first_line(error: ErrorFacts | None) -> str:

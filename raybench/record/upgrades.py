@@ -1,26 +1,70 @@
-"""Records of older versions, read as those of today."""
+"""Records of older versions, read as those of today; their files are never written anew."""
 
 from __future__ import annotations
 
-import contextlib
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 from pydantic import ValidationError
 
 from raybench.errors import RecordError, SpecError
-from raybench.record.schema import NOTHING_TO_TUNE, SCHEMA_VERSION, TrialRecord
+from raybench.record.autotune import NOTHING_TO_AUTOTUNE
+from raybench.record.schema import SCHEMA_VERSION, TrialRecord
+from raybench.spec.identity import with_baselines
+from raybench.spec.trial import TrialSpec
+
+_HEAD = re.compile(rb'\s*\{\s*"schema_version":\s*([0-9]{1,9})\b')
 
 
 def _to_version_2(record: dict[str, Any]) -> dict[str, Any]:
-    """Before there were tune-ups."""
-    missing = {**record.get("missing", {}), "tune_up": NOTHING_TO_TUNE}
-    return {**record, "schema_version": 2, "missing": missing}
+    """Before there was autotuning."""
+    return {**record, "missing": {**record.get("missing", {}), "tune_up": NOTHING_TO_AUTOTUNE}}
 
 
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _to_version_2}
-"""From version n to n + 1, for each n below ``SCHEMA_VERSION``; reading applies them in turn."""
+def _to_version_3(record: dict[str, Any]) -> dict[str, Any]:
+    """Before a trial could be several segments, each with its own system."""
+    names = ("hardware", "environment", "contention")
+    parts = {name: record.get(name) for name in names}
+    first, *others = record.get("segments") or [None]
+    if first is None and any(parts.values()):  # it ended before it had one
+        first = {
+            "hostname": (parts["environment"] or {}).get("hostname"),
+            "started_at": record["started_at"],
+            "first_epoch": 1,
+            "last_epoch": len(record.get("epochs", ())),
+        }
+    missing = {}
+    for name, reason in record.get("missing", {}).items():
+        part, dot, rest = name.partition(".")
+        if part in parts:
+            missing[f"segments.0.{name}" if first else "segments"] = reason
+        else:
+            missing[f"autotune{dot}{rest}" if part == "tune_up" else name] = reason
+    if first and first["hostname"] is None:
+        missing["segments.0.hostname"] = "the trial ended before it was noted"
+    return {
+        **{name: value for name, value in record.items() if name not in (*names, "tune_up")},
+        "autotune": autotune_of_version_2(record.get("tune_up")),
+        "segments": [{**first, **parts}, *others] if first else [],
+        "missing": missing,
+    }
+
+
+def autotune_of_version_2(content: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the content of ``tune-up/*.json``, or of such a part of a record, as it is today."""
+    if content is None:
+        return None
+    renamed = {"attempts": "candidates"}
+    return {renamed.get(name, name): value for name, value in content.items()}
+
+
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: _to_version_2,
+    2: _to_version_3,
+}
+"""From version n to n + 1, where that is more than fields of the spec; applied in turn."""
 
 
 def read_record(text: str | bytes, where: str) -> TrialRecord:
@@ -33,19 +77,31 @@ def read_record(text: str | bytes, where: str) -> TrialRecord:
     Raises:
         RecordError: it is no record, is damaged, or is of a newer version.
     """
-    with contextlib.suppress(ValidationError, SpecError, RecursionError):
-        record = TrialRecord.model_validate_json(text)
-        if "schema_version" in record.model_fields_set:
-            return record
-    # Once more in steps, to upgrade it or to say what is wrong.
+    content = text.encode() if isinstance(text, str) else text
+    head = _HEAD.match(content)
     try:
-        content = json.loads(text)
+        if head is not None and int(head[1]) == SCHEMA_VERSION:
+            return TrialRecord.model_validate_json(content)
+        return TrialRecord.model_validate(_upgraded(content, where))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        if not field:  # no JSON at all
+            raise _not_json(where, first["msg"]) from None
+        raise RecordError(f"{where}: not a valid record: {field}: {first['msg']}") from None
+    except SpecError as error:
+        raise RecordError(f"{where}: not a valid record: {error.message}") from None
+    except RecursionError as error:
+        raise _not_json(where, str(error)) from None
+
+
+def _upgraded(text: bytes, where: str) -> dict[str, Any]:
+    """Return the content of a record of any version as this one would have it."""
+    try:
+        record = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise RecordError(
-            f"{where}: not valid JSON, perhaps cut short ({error})",
-            hint="delete the file and run the same command again: it measures what is not complete",
-        ) from None
-    version = content.get("schema_version") if isinstance(content, dict) else None
+        raise _not_json(where, str(error)) from None
+    version = record.get("schema_version") if isinstance(record, dict) else None
     if type(version) is not int or version < 1:
         raise RecordError(f"{where}: not a raybench record (it has no schema_version)")
     if version > SCHEMA_VERSION:
@@ -53,13 +109,18 @@ def read_record(text: str | bytes, where: str) -> TrialRecord:
             f"{where}: a record of version {version}, this raybench reads up to {SCHEMA_VERSION}",
             hint="read it with a newer raybench",
         )
-    for old in range(version, SCHEMA_VERSION):
-        content = UPGRADES[old](content)
     try:
-        return TrialRecord.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"{where}: not a valid record: {field}: {first['msg']}") from None
-    except SpecError as error:
-        raise RecordError(f"{where}: not a valid record: {error.message}") from None
+        for old in range(version, SCHEMA_VERSION):
+            record = UPGRADES.get(old, dict)(record)
+        spec = with_baselines(record["spec"], TrialSpec.model_fields)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise RecordError(f"{where}: not a valid record of version {version}: {problem}") from None
+    return {**record, "spec": spec, "schema_version": SCHEMA_VERSION}
+
+
+def _not_json(where: str, problem: str) -> RecordError:
+    return RecordError(
+        f"{where}: not valid JSON, perhaps cut short ({problem})",
+        hint="delete the file and run the same command again: it measures what is not complete",
+    )

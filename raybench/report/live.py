@@ -132,7 +132,7 @@ class LiveView:
             mark = "done" if state.phase == "completed" else state.phase.upper()
             self.say(f"{trial.title}: {mark}  {state.message}".rstrip())
         elif not self._console.is_terminal and state.phase != phase:
-            self.say(f"{trial.title}: {state.phase} on {state.host}")
+            self.say(f"{trial.title}: {state.phase} on {state.node}")
 
     def _line(self, trial_id: str, state: TrialState, rate: float | None, now_s: float) -> str:
         trial = self._trials[trial_id]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from raybench.record.schema import TrialRecord, TuneUp
+from raybench.record.autotune import Autotune
+from raybench.record.schema import TrialRecord
 from raybench.spec.trial import TrialSpec
 
 
@@ -30,8 +31,8 @@ def _outcome(record: TrialRecord) -> Iterator[tuple[str, str]]:
     if record.hardware:
         verified = "verified" if record.hardware.verified else "NOT verified"
         yield "hardware", f"{record.hardware.detected} ({verified})"
-    if record.tune_up:
-        yield "executed", f"{record.tune_up.chosen.title}, as autotune chose"
+    if record.autotune:
+        yield "executed", f"{record.autotune.chosen.title}, as autotune chose"
 
 
 def _figures(record: TrialRecord) -> Iterator[tuple[str, str]]:
@@ -63,7 +64,7 @@ def _circumstances(record: TrialRecord) -> Iterator[tuple[str, str]]:
         yield "warning", warning.message
 
 
-def autotune_text(spec: TrialSpec, found: TuneUp) -> str:
+def autotune_text(spec: TrialSpec, found: Autotune) -> str:
     """Return what autotune tried and chose, and how to name it in a spec."""
     from tabulate import tabulate  # noqa: PLC0415 - a record is shown without it
 
@@ -75,7 +76,7 @@ def autotune_text(spec: TrialSpec, found: TuneUp) -> str:
             _number(candidate.loss_fall, 4),
             candidate.outcome,
         )
-        for candidate in found.attempts
+        for candidate in found.candidates
     ]
     heads = ["tried", "images/s", "first loss", "fall in 8 steps", "outcome"]
     align = ("left", "right", "right", "right", "left")

@@ -36,7 +36,7 @@ class EnvironmentFacts(_Part):
     """Where the trial ran, and with which software."""
 
     hostname: str
-    """of the host"""
+    """of the node"""
     torch: str
     """version, with its build"""
     torch_commit: str | None
@@ -62,11 +62,11 @@ class EnvironmentFacts(_Part):
     cpu: str | None
     """model of the processor"""
     cpu_count: int
-    """processors of the host"""
+    """processors of the node"""
     allowed_cpus: int
     """processors that the process might use: its affinity and its cgroup's quota"""
     host_memory_bytes: int
-    """memory of the host"""
+    """host memory of the node"""
     threads: int
     """threads that torch used"""
     affinity: tuple[int, ...]

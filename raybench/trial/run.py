@@ -22,8 +22,8 @@ from torch import Tensor
 from raybench.catalog.datasets import ImageSet, load_dataset
 from raybench.catalog.hardware import GPUS
 from raybench.errors import RaybenchError, TrialFailed
+from raybench.record.autotune import NOTHING_TO_AUTOTUNE
 from raybench.record.schema import (
-    NOTHING_TO_TUNE,
     Contention,
     DatasetFacts,
     Epoch,
@@ -53,6 +53,9 @@ from raybench.trial.measure.power import DeviceSampler
 from raybench.trial.profile import LOOK_S, LOOK_STEPS, PHASES, _quartiles
 from raybench.trial.timing import evaluate_epoch, train_epoch
 from raybench.trial.trainer import Trainer, device_of, is_out_of_memory, set_switches
+
+_SYSTEM = ("hardware", "environment", "contention")
+"""What is known of a segment, where its process ran."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +131,6 @@ class _Trial:
         self.steps_ms: list[npt.NDArray[np.float64]] = []
         self.train_input: InputPipeline | None = None
         self.eval_input: InputPipeline | None = None
-        self.hostname = ""
 
     def measure(self) -> None:
         """Run the trial from its setup to its last figure."""
@@ -151,7 +153,7 @@ class _Trial:
     def _decide(self) -> None:
         """Decide what the spec leaves open, before this process touches a device."""
         if self.asked.is_resolved:
-            self.missing["tune_up"] = NOTHING_TO_TUNE
+            self.missing["autotune"] = NOTHING_TO_AUTOTUNE
             self.spec = self.asked.resolved()
             return
         context = self.context
@@ -161,7 +163,7 @@ class _Trial:
             context.data_root,
             tell=lambda what: self._enter(f"tune-up: {what}"),
         )
-        self.known["tune_up"] = found
+        self.known["autotune"] = found
         self.spec = self.asked.resolved(found.chosen)
 
     # -- setup and warm-up -------------------------------------------------------------------
@@ -197,7 +199,6 @@ class _Trial:
         for problem in distorting_variables():
             self._warn("distorting_variable", problem)
         environment, missing = describe_environment()
-        self.hostname = environment.hostname
         self._know("environment", environment, missing)
 
     def _describe_dataset(self, images: ImageSet) -> None:
@@ -453,6 +454,11 @@ class _Trial:
 
     def record(self, status: Status, error: ErrorFacts | None = None) -> TrialRecord:
         """Make the record from what is known; what is null says why."""
+        system = {name: self.known.pop(name, None) for name in _SYSTEM}
+        missing = {
+            f"segments.0.{name}" if name.partition(".")[0] in _SYSTEM else name: reason
+            for name, reason in self.missing.items()
+        }
         record = TrialRecord(
             trial_id=self.asked.trial_id,
             experiment=self.context.experiment.name,
@@ -462,20 +468,21 @@ class _Trial:
             error=error,
             warnings=tuple(self.warnings),
             epochs=tuple(self.epochs),
-            segments=self._segments(),
-            missing=self.missing,
+            segments=self._segments(system),
+            missing=missing,
             **self.known,
         )
         return record.with_reason("the trial ended before it was measured")
 
-    def _segments(self) -> tuple[Segment, ...]:
-        if not self.hostname:
+    def _segments(self, system: dict[str, Any]) -> tuple[Segment, ...]:
+        if not any(system.values()):
             return ()
         segment = Segment(
-            hostname=self.hostname,
+            hostname=os.uname().nodename,
             started_at=self.started_at,
             first_epoch=1,
             last_epoch=len(self.epochs),
+            **system,
         )
         return (segment,)
 

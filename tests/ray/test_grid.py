@@ -202,7 +202,7 @@ def test_a_trial_that_was_lost_with_its_host_has_a_record_that_says_so(tmp_path:
     lost, unstarted, outlived, failed = trials
     experiment = Experiment(tmp_path / "unit")
     board: Any = ray.remote(StatusBoard).options(num_cpus=0).remote()
-    state = TrialState(phase="training", host="p100-1", started_at="2026-01-01T00:00:00+00:00")
+    state = TrialState(phase="training", node="p100-1", started_at="2026-01-01T00:00:00+00:00")
     for trial in (lost, outlived):
         ray.get(board.publish.remote(trial.trial_id, state))
     ray.get(

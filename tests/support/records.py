@@ -133,6 +133,8 @@ def make_record(
         for parent in parents:
             part = part[parent]
         part[leaf] = value
+    segment = content["segments"][0]
+    segment.update({name: content.pop(name) for name in ("hardware", "environment", "contention")})
     return TrialRecord.model_validate(content)
 
 
@@ -157,7 +159,7 @@ def make_tuned(
     tuned = {
         "chosen": chosen,
         "reason": "the fastest",
-        "attempts": [{"settings": chosen, **attempt}],
+        "candidates": [{"settings": chosen, **attempt}],
         "time_s": 60.0,
         "hostname": "c0001",
     }
@@ -166,7 +168,7 @@ def make_tuned(
     content["spec"] = {**content["spec"], "execution": "best"}
     if batch_size != 10:
         content["spec"]["batch_size"] = "largest"
-    return TrialRecord.model_validate({**content, "tune_up": tuned})
+    return TrialRecord.model_validate({**content, "autotune": tuned})
 
 
 def make_failed(

@@ -92,7 +92,7 @@ def test_a_tune_up_is_found_by_its_configuration(name: str) -> None:
     found = set()
     for path in (folder.folder / "records").glob("*.json"):
         record = read(path)
-        if record.tune_up is not None:
+        if record.autotune is not None:
             configuration = record.spec.configuration_id
             found.add(configuration)
             assert any(configuration in file.name for file in tune_ups(folder.folder))

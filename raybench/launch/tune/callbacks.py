@@ -56,7 +56,7 @@ class LostTrials(tune.Callback):
         elif state.phase in ENDED:
             return
         else:
-            message = f"{state.host} was lost while the trial was in {state.phase}"
+            message = f"{state.node} was lost while the trial was in {state.phase}"
             state = replace(state, phase="failed", message=message)
             # A trial that outlived its actor has told more by its own record.
             if self._written_ns(spec.trial_id) == self._written_before[spec.trial_id]:

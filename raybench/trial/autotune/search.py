@@ -10,6 +10,7 @@ process of its own, so that none leaves anything to the next one, or to the tria
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import socket
 import time
@@ -19,12 +20,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from pydantic import ValidationError
 
 from raybench.catalog.datasets import DATASETS
 from raybench.errors import RaybenchError, SpecError, TrialFailed
-from raybench.record.schema import Attempt, Settings, TuneUp
+from raybench.record.autotune import Autotune, Candidate, StepSettings
 from raybench.record.store import Experiment, write_once
+from raybench.record.upgrades import autotune_of_version_2
 from raybench.spec.fields import MemoryFormat, Precision
 from raybench.spec.trial import ResolvedSpec, TrialSpec
 from raybench.trial.autotune.attempt import FITS, FITS_NOT, _Result, try_batch, try_settings
@@ -56,7 +57,7 @@ def decide(
     tell: Callable[[str], None] = lambda _what: None,
     *,
     again: bool = False,
-) -> TuneUp:
+) -> Autotune:
     """Decide what a spec leaves open, once for all its repeats in an experiment.
 
     Args:
@@ -77,23 +78,23 @@ def decide(
         return known
     found = tune_up(spec, data_root, tell)
     kept = write_once(path, found.model_dump_json(indent=1).encode() + b"\n")
-    return TuneUp.model_validate_json(kept)
+    return Autotune.model_validate_json(kept)
 
 
-def _read(path: Path) -> TuneUp | None:
+def _read(path: Path) -> Autotune | None:
     """Return what was decided before; a damaged file does not count, and goes."""
     try:
-        return TuneUp.model_validate_json(path.read_bytes())
+        return Autotune.model_validate(autotune_of_version_2(json.loads(path.read_bytes())))
     except FileNotFoundError:
         return None
-    except ValidationError:
+    except (ValueError, AttributeError):
         path.unlink(missing_ok=True)
         return None
 
 
 def tune_up(
     spec: TrialSpec, data_root: Path, tell: Callable[[str], None] = lambda _what: None
-) -> TuneUp:
+) -> Autotune:
     """Try what the spec leaves open; see ``decide``.
 
     Raises:
@@ -114,18 +115,18 @@ def tune_up(
             settings = bench.with_largest_batch(settings, known=settings.batch_size)
     if largest:
         reasons.append(bench.why_largest(settings))
-    return TuneUp(
+    return Autotune(
         chosen=settings,
         reason="; ".join(reasons),
-        attempts=tuple(bench.attempts),
+        candidates=tuple(bench.attempts),
         time_s=time.perf_counter() - started,
         hostname=socket.gethostname(),
     )
 
 
-def _plain(spec: TrialSpec, batch_size: int) -> Settings:
+def _plain(spec: TrialSpec, batch_size: int) -> StepSettings:
     """Return what the spec says, with what every device can do for what it leaves open."""
-    return Settings(
+    return StepSettings(
         precision=spec.precision,
         memory_format=spec.memory_format,
         execution="eager" if spec.execution == "best" else spec.execution,
@@ -142,11 +143,11 @@ class _Bench:
     spec: TrialSpec
     data_root: Path
     tell: Callable[[str], None]
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[Candidate] = field(default_factory=list)
 
     # -- the fastest execution -----------------------------------------------------------------
 
-    def fastest(self, plain: Settings) -> tuple[Settings, str]:
+    def fastest(self, plain: StepSettings) -> tuple[StepSettings, str]:
         """Return the fastest settings whose losses agree with the plain ones', and why.
 
         All precisions and formats are tried, eagerly and as a captured graph; then the fastest
@@ -164,7 +165,7 @@ class _Bench:
         rates = {plain: best_rate}
         self._note(plain, reference, "slower")
 
-        def consider(settings: Settings) -> None:
+        def consider(settings: StepSettings) -> None:
             nonlocal best, best_rate
             result = self._measure(settings)
             if isinstance(result, str):
@@ -193,7 +194,7 @@ class _Bench:
         )
         return best, reason
 
-    def _combinations(self, plain: Settings) -> Iterator[Settings]:
+    def _combinations(self, plain: StepSettings) -> Iterator[StepSettings]:
         ways = itertools.product(
             ("eager", "cudagraph"), get_args(Precision), get_args(MemoryFormat)
         )
@@ -205,7 +206,7 @@ class _Bench:
             }
             yield from self._possible(plain, change)
 
-    def _possible(self, settings: Settings, change: dict[str, Any]) -> Iterator[Settings]:
+    def _possible(self, settings: StepSettings, change: dict[str, Any]) -> Iterator[StepSettings]:
         """Yield the changed settings if the hardware supports them and they are new."""
         changed = settings.model_copy(update=change)
         try:
@@ -215,14 +216,14 @@ class _Bench:
         if changed not in [attempt.settings for attempt in self.attempts]:
             yield changed
 
-    def _measure(self, settings: Settings) -> _Result | str:
+    def _measure(self, settings: StepSettings) -> _Result | str:
         """Return what an attempt gave, or why it gave nothing."""
         result = self._call(try_settings, settings)
         return result if isinstance(result, _Result) else str(result)
 
     # -- the largest batch ---------------------------------------------------------------------
 
-    def with_largest_batch(self, settings: Settings, known: int = 0) -> Settings:
+    def with_largest_batch(self, settings: StepSettings, known: int = 0) -> StepSettings:
         """Return the settings with the largest batch that fits; ``known`` is one that may well."""
 
         def fits(batch_size: int) -> bool:
@@ -248,7 +249,7 @@ class _Bench:
         row = DATASETS[self.spec.dataset]
         return min(self.spec.train_limit or row.train_images, row.train_images)
 
-    def why_largest(self, settings: Settings) -> str:
+    def why_largest(self, settings: StepSettings) -> str:
         """Say what bounds the batch."""
         if settings.batch_size == self._most_images:
             return f"batch {settings.batch_size}: all training images fit in one"
@@ -256,7 +257,7 @@ class _Bench:
 
     # -- attempts ------------------------------------------------------------------------------
 
-    def _call(self, attempt: Callable[[ResolvedSpec, Path], Any], settings: Settings) -> Any:
+    def _call(self, attempt: Callable[[ResolvedSpec, Path], Any], settings: StepSettings) -> Any:
         """Return what an attempt returned in a process of its own, or why it failed."""
         self.tell(settings.title)
         spec = self.spec.resolved(settings)
@@ -270,9 +271,9 @@ class _Bench:
         except CallFailedError as error:
             return str(error)
 
-    def _note(self, settings: Settings, result: _Result | None, outcome: str) -> None:
+    def _note(self, settings: StepSettings, result: _Result | None, outcome: str) -> None:
         self.attempts.append(
-            Attempt(
+            Candidate(
                 settings=settings,
                 images_per_s=result and result.images_per_s,
                 first_loss=result and _finite(result.first_loss),
@@ -281,7 +282,7 @@ class _Bench:
             )
         )
 
-    def _mark(self, settings: Settings, outcome: str) -> None:
+    def _mark(self, settings: StepSettings, outcome: str) -> None:
         self.attempts = [
             a.model_copy(update={"outcome": outcome})
             if a.settings == settings and a.images_per_s is not None

@@ -102,7 +102,7 @@ class TrialProcess:
             phase=phase,
             epochs=tuple(self._epochs),
             images=self._counters[0],
-            host=os.uname().nodename,
+            node=os.uname().nodename,
             message=message,
             started_at=self._started_at,
         )
@@ -216,7 +216,7 @@ def _run(request: TrialRequest, events: Connection, counters: Any) -> None:
     """Run in the trial's process: forked from the server, or freshly started."""
     os.environ.update(request.variables)
     processes.settle()
-    from raybench.record.state import EpochDone, Event  # noqa: PLC0415
+    from raybench.record.state import EpochDone, Event, PhaseStarted  # noqa: PLC0415
     from raybench.trial.run import TrialContext, run_trial  # noqa: PLC0415
 
     def tell(kind: str, value: Any) -> None:
@@ -226,7 +226,7 @@ def _run(request: TrialRequest, events: Connection, counters: Any) -> None:
     def report(event: Event) -> None:
         if isinstance(event, EpochDone):
             tell("epoch", event.epoch.model_dump(mode="json"))
-        else:
+        elif isinstance(event, PhaseStarted):
             tell("phase", event.name)
 
     context = TrialContext(

@@ -530,7 +530,7 @@ def test_the_largest_batch_is_not_divided_by_another():
 
 
 def test_a_tuned_record_without_its_tune_up_is_damaged():
-    record = make_tuned().model_copy(update={"tune_up": None})
+    record = make_tuned().model_copy(update={"autotune": None})
     frame = from_records([record])
     assert frame["status"].tolist() == ["failed"]
     assert "without the tune-up" in frame["reason"][0]

@@ -17,7 +17,7 @@ import pytest
 import torch
 from overhead_workloads import Effort, Pair, in_turns, spec_of
 
-from raybench.record.schema import Settings, TuneUp
+from raybench.record.autotune import Autotune, StepSettings
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 
@@ -117,15 +117,15 @@ def test_sides_take_turns_and_each_is_first_in_every_other() -> None:
 
 @pytest.mark.usefixtures("_as_many_threads_as_before")
 def test_the_best_settings_are_those_of_a_tune_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = Settings(
+    chosen = StepSettings(
         precision="bf16", memory_format="channels_last", execution="eager",
         fused_optimizer=False, cudnn_benchmark=False, batch_size=10,
     )  # fmt: skip
     asked: list[Any] = []
 
-    def tuned(spec: Any, _root: Path) -> TuneUp:
+    def tuned(spec: Any, _root: Path) -> Autotune:
         asked.append(spec)
-        return TuneUp(chosen=chosen, reason="", attempts=(), time_s=1.0, hostname="here")
+        return Autotune(chosen=chosen, reason="", candidates=(), time_s=1.0, hostname="here")
 
     monkeypatch.setattr("raybench.trial.autotune.search.tune_up", tuned)
     pairs = workloads.best("squeezenet1_1", Effort(hardware="cpu:1", pairs=2, steps=1))

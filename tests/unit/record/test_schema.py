@@ -53,18 +53,7 @@ def test_a_record_of_another_kind_is_refused(change: dict[str, Any], fragment: s
         read_record(text, "here")
 
 
-def test_a_record_of_version_1_is_upgraded() -> None:
-    old = json.loads(TEXT)
-    old["schema_version"] = 1
-    del old["tune_up"], old["spec"]["fused_optimizer"]
-    record = read_record(json.dumps(old), "here")
-    assert (record.schema_version, record.tune_up) == (2, None)
-    assert record.spec.fused_optimizer is False
-    assert record.executed == record.spec.resolved()
-    assert "tune_up" not in record.unexplained()
-
-
-def test_what_a_tune_up_chose_is_what_was_executed() -> None:
+def test_what_autotuning_chose_is_what_was_executed() -> None:
     record = make_tuned(precision="fp16", batch_size=64)
     assert record.spec.execution == "best"
     executed = record.executed
@@ -87,8 +76,27 @@ def test_every_null_needs_a_reason() -> None:
 
 
 def test_a_reason_for_a_part_covers_what_is_below_it() -> None:
-    record = make_record().model_copy(update={"missing": {"memory": "unknown", "hardware": "x"}})
-    assert not [name for name in record.unexplained() if name.startswith(("memory", "hardware"))]
+    record = make_record().model_copy(update={"missing": {"segments.0": "x", "memory": "y"}})
+    assert not [name for name in record.unexplained() if name.startswith(("memory", "segments"))]
+
+
+def test_a_candidate_says_itself_why_it_has_no_rate() -> None:
+    record = make_tuned()
+    assert record.autotune is not None
+    failed = record.autotune.candidates[0].model_copy(
+        update={"images_per_s": None, "outcome": "out of memory"}
+    )
+    autotune = record.autotune.model_copy(update={"candidates": (failed,)})
+    record = record.model_copy(update={"autotune": autotune})
+    assert not [name for name in record.unexplained() if name.startswith("autotune")]
+
+
+def test_a_record_says_where_its_first_segment_ran() -> None:
+    record = make_record()
+    segment = record.segments[0]
+    assert record.hardware is segment.hardware is not None
+    assert record.environment is segment.environment is not None
+    assert record.contention is segment.contention is not None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from raybench.errors import TrialFailed
-from raybench.record.schema import Settings, TrialRecord, TuneUp
+from raybench.record.autotune import Autotune, StepSettings
+from raybench.record.schema import TrialRecord
 from raybench.record.state import EpochDone, Event, PhaseStarted
 from raybench.record.store import Experiment
 from raybench.record.upgrades import read_record
@@ -237,14 +238,14 @@ def test_the_written_record_is_plain_json(tmp_path: Path) -> None:
 def test_a_trial_is_executed_as_its_tune_up_chose(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = Settings(
+    settings = StepSettings(
         precision="bf16", memory_format="channels_last", execution="eager",
         fused_optimizer=False, cudnn_benchmark=False, batch_size=25,
     )  # fmt: skip
-    found = TuneUp(chosen=settings, reason="", attempts=(), time_s=1.0, hostname="here")
+    found = Autotune(chosen=settings, reason="", candidates=(), time_s=1.0, hostname="here")
     events: list[Event] = []
 
-    def decided(*_arguments: Any, tell: Any, **_options: Any) -> TuneUp:
+    def decided(*_arguments: Any, tell: Any, **_options: Any) -> Autotune:
         tell("one way")
         return found
 
@@ -253,20 +254,20 @@ def test_a_trial_is_executed_as_its_tune_up_chose(
     record = run_trial(spec, context(tmp_path, report=events.append))
     assert record.error is None, record.error
     assert (record.spec, record.trial_id) == (spec, spec.trial_id)
-    assert record.tune_up == found
+    assert record.autotune == found
     assert record.unexplained() == []
     assert record.step_ms is not None
     assert record.step_ms.count == 2 * 4
     assert events[0] == PhaseStarted("tune-up: one way")
     alike = run(tmp_path, **settings.model_dump())
     assert losses(alike) == losses(record)
-    assert alike.missing["tune_up"] == "the spec names the execution and the batch size"
+    assert alike.missing["autotune"] == "the spec names the execution and the batch size"
 
 
 def test_a_tune_up_that_fails_is_the_trials_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_arguments: Any, **_options: Any) -> TuneUp:
+    def fails(*_arguments: Any, **_options: Any) -> Autotune:
         raise TrialFailed("tune_up", "the plain way failed")
 
     monkeypatch.setattr("raybench.trial.run.decide", fails)

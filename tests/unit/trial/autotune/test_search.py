@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raybench.errors import TrialFailed
-from raybench.record.schema import Settings, TuneUp
+from raybench.record.autotune import Autotune, StepSettings
 from raybench.record.store import Experiment
 from raybench.spec.trial import TrialSpec, trial_spec
 from raybench.trial.autotune import search as room
@@ -58,8 +58,8 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[TrialSpec]]:
     return use
 
 
-def outcomes(found: TuneUp) -> dict[str, str]:
-    return {attempt.settings.title: attempt.outcome for attempt in found.attempts}
+def outcomes(found: Autotune) -> dict[str, str]:
+    return {attempt.settings.title: attempt.outcome for attempt in found.candidates}
 
 
 # -- the fastest execution -----------------------------------------------------------------------
@@ -96,7 +96,7 @@ def test_the_fastest_whose_losses_agree_is_chosen(answers: Any, tmp_path: Path) 
 
     answers(answer)
     found = tune_up(spec(), tmp_path)
-    assert found.chosen == Settings(
+    assert found.chosen == StepSettings(
         precision="fp32", memory_format="channels_last", execution="eager",
         fused_optimizer=False, cudnn_benchmark=False, batch_size=10,
     )  # fmt: skip
@@ -151,7 +151,7 @@ def _is_plain(wanted: TrialSpec) -> bool:
 def test_losses_that_are_no_numbers_are_null(answers: Any, tmp_path: Path) -> None:
     answers(lambda s: result(1.0, *([float("nan")] * 2 if s.precision == "bf16" else [])))
     found = tune_up(spec(), tmp_path)
-    wrong = [a for a in found.attempts if a.settings.precision == "bf16"]
+    wrong = [a for a in found.candidates if a.settings.precision == "bf16"]
     assert {(a.first_loss, a.loss_fall, a.outcome) for a in wrong} == {
         (None, None, "losses differ")
     }
@@ -203,7 +203,7 @@ def test_the_largest_batch_is_sought_again_with_what_was_chosen(
     assert tuned_with == {60}
     assert found.chosen.precision == "bf16"
     assert 116 < found.chosen.batch_size <= 120
-    assert {FITS, FITS_NOT, "chosen"} <= {attempt.outcome for attempt in found.attempts}
+    assert {FITS, FITS_NOT, "chosen"} <= {attempt.outcome for attempt in found.candidates}
     assert "the fastest of" in found.reason
     assert found.reason.endswith("the largest that fits, within 3 %")
 
@@ -269,16 +269,16 @@ def test_a_damaged_tune_up_is_made_anew(answers: Any, tmp_path: Path) -> None:
     path.write_text(path.read_text()[:100])
     again = decide(spec(), folder, tmp_path)
     assert again.chosen == first.chosen
-    assert TuneUp.model_validate_json(path.read_bytes()) == again
+    assert Autotune.model_validate_json(path.read_bytes()) == again
 
 
 def test_of_two_that_decide_at_once_the_first_counts(answers: Any, tmp_path: Path) -> None:
     folder = Experiment(tmp_path / "unit")
-    inner: list[TuneUp] = []
+    inner: list[Autotune] = []
 
     def answer(_spec: TrialSpec) -> Any:
         if not inner:
-            inner.append(TuneUp.model_construct())
+            inner.append(Autotune.model_construct())
             inner[0] = decide(spec(), folder, tmp_path)
         return result(100.0)
 
@@ -306,12 +306,12 @@ def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_tune_up_on_this_machine(tmp_path: Path) -> None:
     told: list[str] = []
     found = tune_up(spec(), tmp_path, told.append)
-    assert told == [attempt.settings.title for attempt in found.attempts]
-    ran = [attempt for attempt in found.attempts if attempt.images_per_s is not None]
-    left_out = [a.settings for a in found.attempts if a.outcome.startswith("failed: its process")]
+    assert told == [attempt.settings.title for attempt in found.candidates]
+    ran = [attempt for attempt in found.candidates if attempt.images_per_s is not None]
+    left_out = [a.settings for a in found.candidates if a.outcome.startswith("failed: its process")]
     assert [settings.execution for settings in left_out] == ["compile"]
     # A torch without a fused SGD for CPUs says so.
-    without = [a for a in found.attempts if "has no fused sgd" in a.outcome]
+    without = [a for a in found.candidates if "has no fused sgd" in a.outcome]
     assert len(ran) + len(without) == 5
     assert {attempt.outcome for attempt in ran} == {"chosen", "slower"}
     assert found.chosen == max(ran, key=lambda a: a.images_per_s or 0).settings
@@ -322,7 +322,7 @@ def test_a_tune_up_on_this_machine(tmp_path: Path) -> None:
 def test_a_precision_that_computes_something_else_is_not_chosen(tmp_path: Path) -> None:
     found = tune_up(spec(model="small_models:wrong_in_reduced_precision"), tmp_path)
     assert found.chosen.precision == "fp32"
-    bf16 = [a for a in found.attempts if a.settings.precision == "bf16"]
+    bf16 = [a for a in found.candidates if a.settings.precision == "bf16"]
     assert {attempt.outcome for attempt in bf16} == {"losses differ"}
 
 
@@ -336,6 +336,6 @@ def test_a_batch_that_the_hosts_memory_does_not_hold(tmp_path: Path) -> None:
         spec(model="small_models:hungry", execution="eager", batch_size="largest"), tmp_path
     )
     assert 1 <= found.chosen.batch_size < 1437
-    fitting = [a.settings.batch_size for a in found.attempts if a.outcome == FITS]
+    fitting = [a.settings.batch_size for a in found.candidates if a.outcome == FITS]
     assert found.chosen.batch_size == max(fitting)
     assert FITS_NOT in outcomes(found).values()
