@@ -25,6 +25,7 @@ import raybench
 from raybench.errors import RecordError, ResultsError, SpecError
 from raybench.record.schema import TrialRecord
 from raybench.record.upgrades import read_record
+from raybench.spec.identity import with_baselines
 from raybench.spec.trial import TrialSpec, trial_spec
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Experiment:
     @property
     def name(self) -> str:
         """The experiment's name is that of its folder."""
-        return self.folder.name
+        return self.folder.name or self.folder.resolve().name
 
     def record_path(self, trial_id: str) -> Path:
         """Where a trial's record lies, or will lie."""
@@ -124,7 +125,11 @@ class Experiment:
         path = self.folder / "manifest.json"
         try:
             trials = json.loads(path.read_bytes())["trials"]
-            return {n: trial_spec(fields) for n, fields in trials.items() if n not in without}
+            return {
+                name: trial_spec(with_baselines(fields, TrialSpec.model_fields))
+                for name, fields in trials.items()
+                if name not in without
+            }
         except FileNotFoundError:
             return {}
         except OSError as error:

@@ -2,7 +2,7 @@
 
 `golden_ids.json` holds specs as users give them, with the id of each and that of its configuration
 (the same without repeat and seed). Lines are added to it, and none is ever changed. The records of
-`records/v1` and `records/v2` are such as older versions wrote, with their file names.
+`records/v1` to `records/v3` are such as each version wrote, with their file names.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DATA = Path(__file__).parents[1] / "data"
 GOLDEN = json.loads((DATA / "golden_ids.json").read_text(encoding="utf-8"))
 RECORDS = {
     version: sorted((DATA / "records" / version).glob("*/records/*.json"))
-    for version in ("v1", "v2")
+    for version in ("v1", "v2", "v3")
 }
 MANIFESTS = sorted((DATA / "records").glob("v?/*/manifest.json"))
 
@@ -53,11 +53,12 @@ def test_the_golden_specs_span_the_25_fields_of_version_2() -> None:
 
 
 def test_there_are_records_of_each_version() -> None:
-    assert {version: len(paths) for version, paths in RECORDS.items()} == {"v1": 13, "v2": 130}
+    counts = {version: len(paths) for version, paths in RECORDS.items()}
+    assert counts == {"v1": 13, "v2": 130, "v3": 21}
 
 
-@pytest.mark.parametrize("path", RECORDS["v2"], ids=relative)
-def test_a_record_of_version_2_is_read_and_found_by_its_id(path: Path) -> None:
+@pytest.mark.parametrize("path", [*RECORDS["v2"], *RECORDS["v3"]], ids=relative)
+def test_a_record_is_read_and_found_by_its_id(path: Path) -> None:
     record = read(path)
     assert path.stem == record.trial_id == record.spec.trial_id
     assert record.unexplained() == []

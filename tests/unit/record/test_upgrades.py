@@ -149,6 +149,16 @@ def test_the_version_is_that_of_the_newest_layout_or_field() -> None:
     assert TrialRecord.model_json_schema()["properties"]["schema_version"]["const"] == 3
 
 
+def test_the_same_trials_are_the_same_whichever_version_wrote_them() -> None:
+    written = sorted(RECORDS.glob("v3/*/records/*.json"))
+    assert written
+    for path in written:
+        (old,) = RECORDS.glob(f"v2/{'best' if path.parts[-3] == 'best' else 'gpus'}/*/{path.name}")
+        assert json.loads(path.read_bytes())["schema_version"] == 3
+        assert json.loads(old.read_bytes())["schema_version"] == 2
+        assert read_record(path.read_bytes(), "") == read_record(old.read_bytes(), "")
+
+
 def test_what_a_tune_up_found_is_still_read() -> None:
     for path in sorted(RECORDS.glob("v2/*/tune-up/*.json")):
         old = json.loads(path.read_bytes())
