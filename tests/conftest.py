@@ -36,7 +36,9 @@ def _own_folders(
     monkeypatch.setenv("RAYBENCH_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("RAYBENCH_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("RAYBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    for name in ("RAY_ADDRESS", "RAYBENCH_DEBUG", "RAYBENCH_SIMULATED_GPU"):
+    for name in (
+        *("RAY_ADDRESS", "RAYBENCH_DEBUG", "RAYBENCH_HARDWARE", "RAYBENCH_SIMULATED_GPU"),
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
