@@ -12,12 +12,23 @@ from typing import Literal
 
 from raybench.analysis.breakdown import NOTABLE
 from raybench.analysis.configurations import Key
+from raybench.analysis.notes import Note
 from raybench.analysis.statistics import Ratio, Verdict, quotient, verdicts
 from raybench.catalog.hardware import Hardware
 
 
 @dataclass(frozen=True, kw_only=True)
-class CellFinding:
+class Finding(Note):
+    """What figures support saying."""
+
+    @property
+    def conclusion(self) -> str:
+        """What it comes to, by its figures."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellFinding(Finding):
     """What holds for one cell beside that of the baseline.
 
     Attributes:
@@ -70,6 +81,11 @@ class WithoutInput(CellFinding):
     training: Ratio
     without_input: Ratio
 
+    @property
+    def conclusion(self) -> Literal["higher", "lower"]:
+        """What it would be."""
+        return "higher" if self.without_input.value > self.training.value else "lower"
+
 
 @dataclass(frozen=True, kw_only=True)
 class WithoutOverhead(CellFinding):
@@ -115,7 +131,7 @@ class DatasheetExpectation(CellFinding):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LighterModel:
+class LighterModel(Finding):
     """Whether the model of the fewest FLOPs gains less than that of the most, and why.
 
     Attributes:
@@ -155,7 +171,7 @@ class LighterModel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimeOverFlops:
+class TimeOverFlops(Finding):
     """A least-squares line of training milliseconds per image over GFLOPs per image.
 
     Attributes:
@@ -188,9 +204,6 @@ class TimeOverFlops:
         if abs(self.intercept) <= self.intercept_half_width:
             return "proportional"
         return "constant part" if self.intercept > 0 else "faster"
-
-
-Finding = CellFinding | LighterModel | TimeOverFlops
 
 
 def _is_wide(ratio: Ratio) -> bool:

@@ -18,6 +18,7 @@ import pandas as pd
 from raybench.analysis.columns import MOST, printable
 from raybench.analysis.configurations import Configuration, Key, configurations
 from raybench.analysis.frame import tidy_frame
+from raybench.analysis.notes import Note
 from raybench.analysis.quantities import Options
 from raybench.analysis.tables import make_table
 from raybench.catalog.hardware import Hardware
@@ -74,7 +75,7 @@ class ComparedCell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkloadDifference:
+class WorkloadDifference(Note):
     """A field of one's own specs that is not what was published; None is no limit."""
 
     field: str

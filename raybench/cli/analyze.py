@@ -15,7 +15,7 @@ from raybench.analysis.quantities import DEFAULT_TABLES, QUANTITIES, Options
 from raybench.catalog.hardware import Hardware
 from raybench.cli.options import AllowMismatch, Baseline, print_problems
 from raybench.errors import ResultsError, SpecError
-from raybench.report import DOCUMENTS, FORMATS, check_format
+from raybench.report import DOCUMENTS, FORMATS, check_format, render
 
 if TYPE_CHECKING:
     from raybench.analysis.published import PublishedComparison
@@ -106,7 +106,7 @@ def _shown(
     problems: Sequence[str],
     compared: PublishedComparison | None,
 ) -> str:
-    from raybench.report.comparison import published_document, render_published
+    from raybench.report.comparison import published_document, published_part
     from raybench.report.documents import as_json, tables_document
     from raybench.report.tables import Tables
 
@@ -118,7 +118,7 @@ def _shown(
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     shown = Tables(sections).render(tablefmt, width=width)
     if compared and tablefmt != "csv":
-        shown += "\n\n" + render_published(compared, tablefmt)
+        shown += "\n\n" + render([published_part(compared)], tablefmt)
     return shown
 
 

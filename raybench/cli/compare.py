@@ -24,7 +24,8 @@ def compare(
     """Compare two result sets cell by cell; exit 1 on a significant slowdown beyond a limit."""
     from raybench.analysis import compare as analysis
     from raybench.analysis.frame import load
-    from raybench.report.comparison import comparison_document, render_comparison
+    from raybench.report import render
+    from raybench.report.comparison import comparison_document, comparison_part
     from raybench.report.documents import as_json as to_json
     from raybench.report.labels import cell_title
 
@@ -36,7 +37,7 @@ def compare(
     if as_json:
         typer.echo(to_json({**comparison_document(comparison), "problems": problems}))
     else:
-        typer.echo(render_comparison(comparison))
+        typer.echo(render([comparison_part(comparison)]))
         print_problems(problems)
     if comparison.too_slow:
         names = ", ".join(cell_title(c.key, c.configuration) for c in comparison.too_slow)

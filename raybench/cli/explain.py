@@ -19,8 +19,9 @@ def explain(
     from raybench.analysis.frame import load
     from raybench.analysis.quantities import Options
     from raybench.catalog.hardware import Hardware
+    from raybench.report import render
     from raybench.report.documents import as_json as to_json
-    from raybench.report.explanation import explanation_document, render_explanation
+    from raybench.report.explanation import explanation_document, explanation_part
 
     frame, problems = load(results)
     options = Options(
@@ -32,5 +33,5 @@ def explain(
         documents = [explanation_document(explanation) for explanation in explanations]
         typer.echo(to_json({"explanations": documents, "problems": list(problems)}))
         return
-    typer.echo("\n\n".join(map(render_explanation, explanations)))
+    typer.echo(render(list(map(explanation_part, explanations))))
     print_problems(problems)

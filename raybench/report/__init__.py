@@ -7,7 +7,7 @@ To add an output format, write ``render(parts, *, width)`` in a file of its own,
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
 from raybench.errors import SpecError, nearest
@@ -40,15 +40,6 @@ def render(parts: Sequence[Part], tablefmt: str = "github", *, width: int | None
     from raybench.report import text  # noqa: PLC0415 - tabulate is for these alone
 
     return text.render(parts, tablefmt, width=width)
-
-
-def render_rows(
-    title: str, rows: Sequence[Mapping[str, str]], tablefmt: str, notes: Sequence[str] = ()
-) -> str:
-    """Render mappings of the same keys, which head the columns, as a table with footnotes."""
-    from raybench.report.parts import rows_part  # noqa: PLC0415 - light until it is called
-
-    return render([rows_part(title, rows, notes)], tablefmt)
 
 
 def check_format(tablefmt: str) -> None:

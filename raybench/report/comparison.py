@@ -1,33 +1,39 @@
-"""What two result sets, or one's own and published ones, differ in: as text and for programs."""
+"""What two result sets, or one's own and published ones, differ in: for people and programs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from raybench.analysis.compare import Comparison
-from raybench.analysis.published import PublishedComparison, WorkloadDifference
+from raybench.analysis.published import ComparedCell, PublishedComparison, WorkloadDifference
 from raybench.analysis.quantities import QUANTITIES
-from raybench.report import render_rows
+from raybench.report import render
 from raybench.report.documents import document
 from raybench.report.explanation import cell_names
 from raybench.report.findings import shown
 from raybench.report.labels import cell_title, counted, decimals_of
-from raybench.report.notes import holms
+from raybench.report.notes import holms, sentence
+from raybench.report.parts import Part, rows_grid
 
 
-def render_comparison(comparison: Comparison) -> str:
-    """Render what differs between two result sets, then each cell's change."""
-    blocks = []
-    if comparison.differences:
-        rows = [
-            {"differs": d.field, "A": _few(d.a), "B": _few(d.b)} for d in comparison.differences
-        ]
-        blocks.append(render_rows("Software and hardware", rows, "github"))
-    else:
-        blocks.append("Software and hardware: no difference on record")
-    cells = [
+class PrintableComparison(Comparison):
+    """A comparison that ``print`` shows as text, and a notebook as HTML."""
+
+    def __str__(self) -> str:
+        return render([comparison_part(self)])
+
+    def _repr_html_(self) -> str:
+        return render([comparison_part(self)], "html")
+
+
+def comparison_part(comparison: Comparison) -> Part:
+    """Return what differs between two result sets, then each cell's change."""
+    differences = [
+        {"differs": each.field, "A": _few(each.a), "B": _few(each.b)}
+        for each in comparison.differences
+    ]
+    changes = [
         {
             **cell_names(change.key),
             "configuration": change.configuration,
@@ -39,28 +45,29 @@ def render_comparison(comparison: Comparison) -> str:
         for change in comparison.changes
         if change.ratio
     ]
-    blank = [name for name in ("configuration", "") if not any(row[name] for row in cells)]
-    rows = [{k: v for k, v in row.items() if k not in blank} for row in cells]
-    shared = comparison.shared_trials
-    judged = sum(change.verdict is not None for change in comparison.changes)
-    problems = [
-        f"{cell_title(c.key, c.configuration)}: {c.problem}"
-        for c in comparison.changes
-        if not c.ratio
-    ]
-    notes = (
-        "mean running time of A over that of B, so that above 1 B is the faster; "
-        "[ ]: 95 % interval on the log scale (Welch)",
-        *([f"verdicts at 5 %{holms(judged)}"] if judged else []),
-        *(
-            [f"{counted(shared, 'trial')} in both A and B, which makes them look alike"]
-            if shared
-            else []
-        ),
-        *(f"not compared: {problem}" for problem in problems),
+    same = () if differences else ("no difference on record",)
+    return Part(
+        grids=(
+            rows_grid("Software and hardware", differences, same),
+            rows_grid("Speed of B over A", changes, _notes(comparison)),
+        )
     )
-    blocks.append(render_rows("Speed of B over A", rows, "github", notes))
-    return "\n\n".join(blocks)
+
+
+def _notes(comparison: Comparison) -> Iterator[str]:
+    yield (
+        "mean running time of A over that of B, so that above 1 B is the faster; "
+        "[ ]: 95 % interval on the log scale (Welch)"
+    )
+    judged = sum(change.verdict is not None for change in comparison.changes)
+    if judged:
+        yield f"verdicts at 5 %{holms(judged)}"
+    if comparison.shared_trials:
+        shared = counted(comparison.shared_trials, "trial")
+        yield f"{shared} in both A and B, which makes them look alike"
+    for change in comparison.changes:
+        if not change.ratio:
+            yield f"not compared: {cell_title(change.key, change.configuration)}: {change.problem}"
 
 
 def _few(values: Sequence[str]) -> str:
@@ -72,77 +79,74 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
     """Return a comparison for programs, unrounded."""
     cells = []
     for change in comparison.changes:
-        ratio = change.ratio
-        low, high = (ratio.interval if ratio else None) or (None, None)
-        figures = {"ratio": ratio.value if ratio else None, "low": low, "high": high}
+        ratio = document(change.ratio) or {"value": None, "low": None, "high": None, "n": 0}
         cells.append(
             {
-                **change.key.document(),
+                **document(change.key),
                 "configuration": change.configuration,
-                **document(figures),
-                "n": ratio.n if ratio else 0,
+                "ratio": ratio.pop("value"),
+                **ratio,
                 "verdict": change.verdict,
                 "too_slow": change.too_slow,
                 "problem": change.problem,
             }
         )
     return {
-        "differences": [asdict(d) for d in comparison.differences],
+        "differences": document(comparison.differences),
         "cells": cells,
         "shared_trials": comparison.shared_trials,
     }
 
 
-def render_published(comparison: PublishedComparison, tablefmt: str) -> str:
-    """Render one's own figures beside published ones, in any format of tables for people."""
-    heading = f"Beside the published: {comparison.source}"
-    if not comparison.cells:
-        return f"{heading}\n\n  no model, dataset and hardware in common"
-    several = any(cell.configuration for cell in comparison.cells)
-    rows = []
-    for cell in comparison.cells:
-        decimals, interval = QUANTITIES[cell.quantity].decimals, ""
-        published = f"{cell.published:.{decimals}f}"
-        if cell.low is not None and cell.high is not None:
-            decimals = decimals_of(min(cell.high - cell.own, cell.own - cell.low), decimals)
-            interval = f" [{cell.low:.{decimals}f}, {cell.high:.{decimals}f}]"
-        rows.append(
-            {
-                "": cell.quantity.replace("-", " "),
-                **cell_names(cell.key),
-                **({"configuration": cell.configuration} if several else {}),
-                "own": f"{cell.own:.{decimals}f}{interval}",
-                "published": published,
-                "own / published": f"{cell.ratio:.3f}",
-            }
-        )
-    notes = [f"not the same workload: {_difference(each)}" for each in comparison.differences]
+def published_part(comparison: PublishedComparison) -> Part:
+    """Return one's own figures beside published ones."""
+    rows = [_published_row(cell) for cell in comparison.cells]
+    notes = list(map(sentence, comparison.differences))
     if any(cell.low is not None for cell in comparison.cells):
         notes.insert(0, "[ ]: 95 % interval of one's own figure")
-    return render_rows(heading, rows, tablefmt, notes)
+    nothing = ("no model, dataset and hardware in common",)
+    heading = f"Beside the published: {comparison.source}"
+    return Part(grids=(rows_grid(heading, rows, notes if rows else nothing),))
 
 
-def _difference(found: WorkloadDifference) -> str:
+def _published_row(cell: ComparedCell) -> dict[str, str]:
+    decimals, interval = QUANTITIES[cell.quantity].decimals, ""
+    published = f"{cell.published:.{decimals}f}"
+    if cell.low is not None and cell.high is not None:
+        decimals = decimals_of(min(cell.high - cell.own, cell.own - cell.low), decimals)
+        interval = f" [{cell.low:.{decimals}f}, {cell.high:.{decimals}f}]"
+    return {
+        "": cell.quantity.replace("-", " "),
+        **cell_names(cell.key),
+        "configuration": cell.configuration,
+        "own": f"{cell.own:.{decimals}f}{interval}",
+        "published": published,
+        "own / published": f"{cell.ratio:.3f}",
+    }
+
+
+@sentence.register
+def _(found: WorkloadDifference) -> str:
     published = "without one" if found.published is None else f"with {found.published}"
-    return f"{found.field} is {', '.join(found.own)}, published {published}"
+    own = ", ".join(found.own)
+    return f"not the same workload: {found.field} is {own}, published {published}"
 
 
 def published_document(comparison: PublishedComparison) -> dict[str, Any]:
     """Return one's own figures beside published ones for programs, unrounded."""
-    return {
-        "source": comparison.source,
-        "rows": [
+    rows = []
+    for cell in comparison.cells:
+        figures = document(cell)
+        rows.append(
             {
-                "quantity": cell.quantity,
-                "configuration": cell.configuration,
-                **cell.key.document(),
-                **{name: getattr(cell, name) for name in ("own", "low", "high", "published")},
+                **{name: figures.pop(name) for name in ("quantity", "configuration")},
+                **figures.pop("key"),
+                **figures,
                 "ratio": cell.ratio,
             }
-            for cell in comparison.cells
-        ],
-        "notes": [
-            {"kind": "workload_difference", **asdict(each), "text": _difference(each)}
-            for each in comparison.differences
-        ],
+        )
+    return {
+        "source": comparison.source,
+        "rows": rows,
+        "notes": document(comparison.differences),
     }

@@ -10,6 +10,7 @@ from typing import Any
 
 from raybench.analysis.configurations import Key
 from raybench.analysis.notes import Note
+from raybench.analysis.statistics import Ratio
 from raybench.analysis.tables import Section, Table, cells_frame
 from raybench.catalog.hardware import Hardware
 from raybench.report.labels import table_title
@@ -20,12 +21,15 @@ def document(value: Any) -> Any:
     """Return a typed result as JSON can hold it.
 
     A dataclass becomes a mapping of its fields, a note its ``kind``, its fields and its ``text``,
-    a hardware what it is called, and what is not finite None.
+    a ratio its value and interval, a hardware what it is called, and what is not finite None.
     """
     if isinstance(value, Key):
         value = value._asdict()
     elif isinstance(value, Note):
         value = {"kind": value.kind, **_fields(value), "text": sentence(value)}
+    elif isinstance(value, Ratio):
+        low, high = value.interval or (None, None)
+        value = {"value": value.value, "low": low, "high": high, "n": value.n}
     elif is_dataclass(value) and not isinstance(value, Hardware):
         value = _fields(value)
     if isinstance(value, Hardware):

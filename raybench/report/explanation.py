@@ -1,22 +1,22 @@
-"""What explain found, as text for people and documents for programs."""
+"""What explain found, for people, notebooks and programs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import replace
 from typing import Any
 
 from raybench.analysis.breakdown import SpeedupBreakdown, StepBreakdown
 from raybench.analysis.configurations import Key
 from raybench.analysis.explain import Explanation
-from raybench.analysis.findings import Finding, TimeOverFlops
-from raybench.analysis.statistics import Ratio
-from raybench.catalog.hardware import Hardware
+from raybench.analysis.findings import TimeOverFlops
 from raybench.catalog.models import model_title
-from raybench.report import notes, render_rows
+from raybench.report import render
 from raybench.report.documents import document
-from raybench.report.findings import about, sentence, shown
+from raybench.report.findings import about, shown
 from raybench.report.labels import dataset_title
+from raybench.report.notes import sentence
+from raybench.report.parts import Grid, Part, rows_grid
 
 COMPUTE = "the same training step on a batch that is already on the device"
 
@@ -40,37 +40,53 @@ SPEEDUP_COLUMNS = {
     "bandwidth": "of the datasheets' memory bandwidths",
 }
 
+OVERHEAD = "overhead: what of a step is not compute"
 
-def render_explanation(explanation: Explanation) -> str:
-    """Render where steps go, the speedups beside those expected, and the sentences."""
+
+class PrintableExplanation(Explanation):
+    """An explanation that ``print`` shows as text, and a notebook as HTML."""
+
+    def __str__(self) -> str:
+        return render([explanation_part(self)])
+
+    def _repr_html_(self) -> str:
+        return render([explanation_part(self)], "html")
+
+
+def explanation_part(explanation: Explanation) -> Part:
+    """Return where steps go, the speedups beside those expected, and the sentences."""
     configuration = f" — {explanation.configuration}" if explanation.configuration else ""
-    steps = _known([_step_row(key, step) for key, step in explanation.steps.items()])
-    speedups = _known([_speedup_row(key, each) for key, each in explanation.speedups.items()])
-    heading = f"Where a training step goes{configuration}"
-    blocks = [render_rows(heading, steps, "github", _meanings(steps, STEP_COLUMNS))]
-    if speedups:
-        heading = f"Speedup over {explanation.baseline}, measured and expected{configuration}"
-        meanings = _meanings(speedups, SPEEDUP_COLUMNS)
-        meanings.append("overhead: what of a step is not compute")
-        blocks.append(render_rows(heading, speedups, "github", meanings))
+    grids = [
+        _grid(
+            f"Where a training step goes{configuration}",
+            [_step_row(key, step) for key, step in explanation.steps.items()],
+            STEP_COLUMNS,
+        )
+    ]
+    if explanation.speedups:
+        speedups = _grid(
+            f"Speedup over {explanation.baseline}, measured and expected{configuration}",
+            [_speedup_row(key, speedup) for key, speedup in explanation.speedups.items()],
+            SPEEDUP_COLUMNS,
+        )
+        grids.append(replace(speedups, notes=(*speedups.notes, OVERHEAD)))
     sections: dict[str, list[str]] = {}
     for finding in explanation.findings:
         sections.setdefault(about(finding), []).append(sentence(finding))
-    for heading, sentences in sections.items():
-        blocks.append("\n".join([heading, *(f"- {each}" for each in sentences)]))
-    blocks.append("\n".join(f"  {notes.sentence(note)}" for note in explanation.notes))
-    return "\n\n".join(blocks)
+    grids += [rows_grid(title, (), sentences) for title, sentences in sections.items()]
+    return Part(
+        grids=tuple(grids),
+        title=f"Notes{configuration}",
+        notes=tuple(map(sentence, explanation.notes)),
+    )
 
 
-def _meanings(rows: Sequence[dict[str, str]], of: Mapping[str, str]) -> list[str]:
-    """Say what each column that is there means."""
-    return [f"{name}: {of[name]}" for name in of if rows and name in rows[0]]
-
-
-def _known(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """Leave out the columns that no row has a figure for."""
-    names = {name for row in rows for name, value in row.items() if value != "–"}
-    return [{name: value for name, value in row.items() if name in names} for row in rows]
+def _grid(title: str, rows: Sequence[Mapping[str, str]], meanings: Mapping[str, str]) -> Grid:
+    """Return a table with the meanings of its columns as footnotes."""
+    grid = rows_grid(title, rows)
+    names = {head.name for head in grid.heads}
+    said = (f"{name}: {meaning}" for name, meaning in meanings.items() if name in names)
+    return replace(grid, notes=tuple(said))
 
 
 def _step_row(key: Key, step: StepBreakdown) -> dict[str, str]:
@@ -109,47 +125,25 @@ def cell_names(key: Key) -> dict[str, str]:
 
 
 def explanation_document(explanation: Explanation) -> dict[str, Any]:
-    """Return an explanation for programs, unrounded."""
+    """Return an explanation for programs, unrounded; each finding with its sentence."""
     return {
         "configuration": explanation.configuration,
         "baseline": str(explanation.baseline),
         "steps": [
-            {**key.document(), **asdict(step), "rest_ms": step.rest_ms}
+            {**document(key), **document(step), "rest_ms": step.rest_ms}
             for key, step in explanation.steps.items()
         ],
         "speedups": [
-            {**key.document(), **_figures(speedup)} for key, speedup in explanation.speedups.items()
+            {**document(key), **document(speedup)} for key, speedup in explanation.speedups.items()
         ],
         "ms_per_image_over_gflops": [
-            _figures(found) for found in explanation.findings if isinstance(found, TimeOverFlops)
+            document(vars(finding))
+            for finding in explanation.findings
+            if isinstance(finding, TimeOverFlops)
         ],
-        "findings": [finding_document(found) for found in explanation.findings],
+        "findings": [
+            {**document(finding), "about": about(finding), "conclusion": finding.conclusion}
+            for finding in explanation.findings
+        ],
         "notes": document(explanation.notes),
     }
-
-
-def finding_document(finding: Finding) -> dict[str, Any]:
-    """Return a finding for programs: its kind, its figures and its sentence."""
-    conclusion = getattr(finding, "conclusion", None)
-    return {
-        "kind": type(finding).__name__,
-        **_figures(finding),
-        **({"conclusion": conclusion} if conclusion else {}),
-        "about": about(finding),
-        "text": sentence(finding),
-    }
-
-
-def _figures(holder: Finding | SpeedupBreakdown) -> dict[str, Any]:
-    return {field.name: _figure(getattr(holder, field.name)) for field in fields(holder)}
-
-
-def _figure(value: Any) -> Any:
-    if isinstance(value, Key):
-        return value.document()
-    if isinstance(value, Hardware):
-        return str(value)
-    if isinstance(value, Ratio):
-        low, high = value.interval or (None, None)
-        return document({"value": value.value, "low": low, "high": high, "n": value.n})
-    return dict(value) if isinstance(value, Mapping) else value

@@ -1,11 +1,11 @@
-"""The sentence of each finding, made here alone."""
+"""The sentence of each finding: ``raybench.report.notes.sentence`` says findings too."""
 
 from __future__ import annotations
 
 import math
-from functools import singledispatch
 
 from raybench.analysis.findings import (
+    CellFinding,
     DatasheetExpectation,
     Finding,
     LighterModel,
@@ -17,6 +17,7 @@ from raybench.analysis.findings import (
 from raybench.analysis.statistics import Ratio
 from raybench.catalog.models import model_title
 from raybench.report.labels import dataset_title
+from raybench.report.notes import sentence
 
 
 def shown(ratio: Ratio, decimals: int = 2) -> str:
@@ -27,20 +28,19 @@ def shown(ratio: Ratio, decimals: int = 2) -> str:
     return f"{ratio.value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
 
 
+HEADINGS: dict[type[Finding], str] = {
+    LighterModel: "Does a lighter model gain less?",
+    TimeOverFlops: "What does not grow with a model's FLOPs",
+}
+"""What findings across models are about."""
+
+
 def about(finding: Finding) -> str:
     """Return the heading that a finding's sentence stands under."""
-    if isinstance(finding, LighterModel):
-        return "Does a lighter model gain less?"
-    if isinstance(finding, TimeOverFlops):
-        return "What does not grow with a model's FLOPs"
+    if not isinstance(finding, CellFinding):
+        return HEADINGS[type(finding)]
     model, dataset = model_title(finding.cell.model), dataset_title(finding.cell.dataset)
     return f"{model} on {dataset}, {finding.cell.hardware} over {finding.baseline}"
-
-
-@singledispatch
-def sentence(finding: Finding) -> str:
-    """Say in plain words what a finding's figures support."""
-    raise TypeError(f"no sentence for {type(finding).__name__}")
 
 
 @sentence.register

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from raybench.analysis.configurations import Key
@@ -84,8 +84,16 @@ def _grid(table: Table) -> Grid:
     )
 
 
-def rows_part(title: str, rows: Sequence[Mapping[str, str]], notes: Sequence[str] = ()) -> Part:
-    """Return mappings of the same keys, which head the columns, as a table with footnotes."""
-    heads = tuple(Head(name=name) for name in rows[0]) if rows else ()
-    cells = tuple(tuple(row.values()) for row in rows)
-    return Part(grids=(Grid(title=title, heads=heads, rows=cells, notes=tuple(notes)),))
+def rows_grid(title: str, rows: Sequence[Mapping[str, str]], notes: Iterable[str] = ()) -> Grid:
+    """Return mappings of the same keys, which head the columns, as a table with footnotes.
+
+    Columns that no row has anything in are left out.
+    """
+    used = {name for row in rows for name, text in row.items() if text not in ("", "–")}
+    names = [name for name in rows[0] if name in used] if rows else []
+    return Grid(
+        title=title,
+        heads=tuple(Head(name=name) for name in names),
+        rows=tuple(tuple(row[name] for name in names) for row in rows),
+        notes=tuple(notes),
+    )

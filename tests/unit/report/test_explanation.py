@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-import math
 
 from hypothesis import given
 from hypothesis import strategies as st
 from records import make_failed, make_grid, make_record, make_step
 
+from raybench.analysis.configurations import Key
 from raybench.analysis.explain import explain
 from raybench.analysis.frame import from_records
+from raybench.analysis.statistics import Ratio
+from raybench.catalog.hardware import Hardware
 from raybench.report.documents import as_json
-from raybench.report.explanation import explanation_document, render_explanation
+from raybench.report.explanation import PrintableExplanation, explanation_document
 
 
 def explained(records):
     (found,) = explain(from_records(records))
-    return found
+    return PrintableExplanation(**vars(found))
 
 
 def document_of(explanation):
@@ -25,7 +27,7 @@ def document_of(explanation):
 
 
 def test_an_explanation_has_its_sections_in_order():
-    shown = render_explanation(explained(make_grid(3)))
+    shown = str(explained(make_grid(3)))
     places = [
         shown.index(heading)
         for heading in (
@@ -34,10 +36,19 @@ def test_an_explanation_has_its_sections_in_order():
             "ResNet-18 on MNIST, P100 over K80",
             "Does a lighter model gain less?",
             "What does not grow with a model's FLOPs",
+            "Notes",
             "n = 3",
         )
     ]
     assert places == sorted(places)
+
+
+def test_a_notebook_shows_it_as_html():
+    shown = explained(make_grid(1))._repr_html_()
+    assert shown.startswith("<h3>Where a training step goes</h3>")
+    assert "<td>ResNet-18</td>" in shown
+    assert "<h3>Does a lighter model gain less?</h3>" in shown
+    assert "| model" not in shown
 
 
 def test_a_column_without_a_figure_is_left_out_and_a_cell_is_a_dash():
@@ -45,7 +56,7 @@ def test_a_column_without_a_figure_is_left_out_and_a_cell_is_a_dash():
         make_step("P100", step_ms=20, compute_ms=None),
         make_step("K80", step_ms=50, compute_ms=43),
     ]
-    steps, speedups, *_ = render_explanation(explained(records)).split("\n\n  ")
+    steps, speedups, *_ = str(explained(records)).split("\n\n  ")
     (p100,) = [line for line in steps.splitlines() if "P100" in line]
     assert "–" in p100
     assert "preprocess" not in steps
@@ -54,7 +65,7 @@ def test_a_column_without_a_figure_is_left_out_and_a_cell_is_a_dash():
 
 def test_unstable_and_failed_trials_are_noted():
     records = [make_record(repeat=repeat, slowdown=1 + 0.2 * repeat) for repeat in range(3)]
-    shown = render_explanation(explained([*records, make_failed(repeat=3)]))
+    shown = str(explained([*records, make_failed(repeat=3)]))
     assert "unstable repeats: ResNet-18 · MNIST · P100 (16%)" in shown
     assert "failed: 1 of 4" in shown
 
@@ -63,7 +74,7 @@ def test_a_program_gets_each_finding_with_its_figures_and_its_sentence():
     document = document_of(explained(make_grid(3)))
     assert len(document["speedups"]) == 4
     finding = document["findings"][0]
-    assert finding["kind"] == "StepShare"
+    assert finding["kind"] == "step_share"
     assert finding["cell"].keys() == {"model", "dataset", "hardware"}
     assert finding["baseline"] == "K80"
     assert finding["conclusion"] == "overhead"
@@ -76,15 +87,14 @@ def test_a_program_gets_each_finding_with_its_figures_and_its_sentence():
 rate = st.none() | st.floats(min_value=0, max_value=1e9)
 
 
-def holds(document, value):
+def holds(written, value):
     """Whether a document says what a finding's field holds."""
-    if hasattr(value, "interval"):
-        return document["value"] == value.value and (document["low"] is None) == (
-            value.interval is None or not math.isfinite(value.interval[0])
-        )
-    if hasattr(value, "document"):
-        return document == value.document()
-    return document == (value if value is None or not hasattr(value, "label") else str(value))
+    if isinstance(value, Ratio):
+        low = value.interval[0] if value.interval else None
+        return (written["value"], written["low"], written["n"]) == (value.value, low, value.n)
+    if isinstance(value, Key):
+        return written == {**value._asdict(), "hardware": str(value.hardware)}
+    return written == (str(value) if isinstance(value, Hardware) else value)
 
 
 @given(rate, rate, rate, rate)
@@ -106,8 +116,8 @@ def test_no_figures_make_a_traceback_or_a_nan_and_no_finding_loses_one(
         make_record("googlenet", hardware="K80"),
     ]
     found = explained(records)
-    assert "nan" not in render_explanation(found)
+    assert "nan" not in str(found)
     document = document_of(found)
     for finding, written in zip(found.findings, document["findings"], strict=True):
-        assert written["kind"] == type(finding).__name__
+        assert written["kind"] == finding.kind
         assert all(holds(written[name], value) for name, value in vars(finding).items())

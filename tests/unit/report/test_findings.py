@@ -7,7 +7,8 @@ from records import make_record, make_step
 
 from raybench.analysis.explain import explain
 from raybench.analysis.frame import from_records
-from raybench.report.findings import about, sentence
+from raybench.report.findings import about
+from raybench.report.notes import sentence
 
 MODELS = "Does a lighter model gain less?"
 LINES = "What does not grow with a model's FLOPs"

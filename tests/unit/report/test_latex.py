@@ -13,7 +13,8 @@ from raybench.analysis.frame import from_records
 from raybench.analysis.published import compare_with_published, load_published
 from raybench.analysis.quantities import QUANTITIES, Options
 from raybench.analysis.tables import make_tables
-from raybench.report.comparison import render_published
+from raybench.report import render
+from raybench.report.comparison import published_part
 from raybench.report.tables import Tables
 
 
@@ -45,7 +46,7 @@ def test_latex_compiles_no_wider_than_the_line(tmp_path, pdflatex):
             latex(make_tables(frame, ["running-time", "accuracy", "speedup"])),
             latex(make_tables(published.frame)),
             latex(make_tables(one_hardware, ["speedup"])),
-            render_published(compared, "latex"),
+            render([published_part(compared)], "latex"),
         ]
     )
     (tmp_path / "tables.tex").write_text(
