@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from raybench.analysis.compare import Comparison
-    from raybench.analysis.explain import Explanation
     from raybench.catalog.hardware import Hardware
     from raybench.launch.options import RunOptions
     from raybench.record.schema import TrialRecord
+    from raybench.report.comparison import PrintableComparison
+    from raybench.report.explanation import PrintableExplanation
     from raybench.report.tables import Tables
     from raybench.settings import Workspace
     from raybench.spec.grid import GridSpec
@@ -178,8 +178,10 @@ def explain(
     *,
     baseline: Hardware | str | None = None,
     allow_mismatch: Collection[str] = (),
-) -> list[Explanation]:
+) -> list[PrintableExplanation]:
     """Say where a step's time goes, and why speedups are not higher: one for each configuration.
+
+    ``print`` shows an explanation as text, and a notebook as HTML.
 
     Args:
         frame: from ``load``.
@@ -196,9 +198,10 @@ def explain(
     """
     from raybench.analysis import explain as analysis  # noqa: PLC0415
     from raybench.analysis.quantities import Options  # noqa: PLC0415
+    from raybench.report.explanation import PrintableExplanation  # noqa: PLC0415
 
     options = Options(baseline=_hardware(baseline), allow_mismatch=tuple(allow_mismatch))
-    return analysis.explain(frame, options)
+    return [PrintableExplanation(**vars(each)) for each in analysis.explain(frame, options)]
 
 
 def _hardware(given: Hardware | str | None) -> Hardware | None:
@@ -213,8 +216,10 @@ def compare(
     *,
     fail_below: float | None = None,
     allow_mismatch: Collection[str] = (),
-) -> Comparison:
+) -> PrintableComparison:
     """Compare the running times of two result sets, cell by cell.
+
+    ``print`` shows the comparison as text, and a notebook as HTML.
 
     Args:
         a: the frame before.
@@ -233,5 +238,7 @@ def compare(
     []
     """
     from raybench.analysis.compare import compare as compare_frames  # noqa: PLC0415
+    from raybench.report.comparison import PrintableComparison  # noqa: PLC0415
 
-    return compare_frames(a, b, fail_below=fail_below, allow_mismatch=allow_mismatch)
+    found = compare_frames(a, b, fail_below=fail_below, allow_mismatch=allow_mismatch)
+    return PrintableComparison(**vars(found))

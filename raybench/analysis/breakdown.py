@@ -2,8 +2,8 @@
 
 A step's length is that of the timed epochs (batch over images/s). Its compute is the same step on
 a batch that is already on the device. Data, transfer and preprocessing are medians of a short
-pass after the timed epochs; what remains is launch gaps and the host. Speedups here are those of
-training; evaluation is in the running time only.
+pass after the timed epochs; what remains is kernel launch overhead and the host. Speedups here are
+those of training; evaluation is in the running time only.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class StepBreakdown:
 
     @property
     def rest_ms(self) -> float | None:
-        """Launch gaps and the host; below 0 where the parts overlap."""
+        """Kernel launch overhead and the host; below 0 where the parts overlap."""
         if self.step_ms is None or self.compute_ms is None or self.input_ms is None:
             return None
         return self.step_ms - self.compute_ms - self.input_ms

@@ -1,4 +1,4 @@
-"""Published results, to be set beside one's own: CSV files of hardware, model, dataset,
+"""Published results, and one's own compared with them: CSV files of hardware, model, dataset,
 running_time_s, accuracy (0 to 1).
 """
 
@@ -140,7 +140,7 @@ def load_published(name: str) -> PublishedResults:
 def compare_with_published(
     frame: pd.DataFrame, published: PublishedResults, options: Options
 ) -> PublishedComparison:
-    """Set one's own running times and speedups beside the published ones, cell by cell."""
+    """Compare one's own running times and speedups with the published ones, cell by cell."""
     (theirs,) = configurations(published.frame)
     found = []
     for group in configurations(frame, options.allow_mismatch):

@@ -46,7 +46,9 @@ def analyze(
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     reference: Annotated[
         str | None,
-        typer.Option(help="Published results to set beside: li2022, or a CSV file of that shape."),
+        typer.Option(
+            help="Published results to compare with: li2022, or a CSV file of that shape."
+        ),
     ] = None,
     allow_mismatch: AllowMismatch = None,
     price: Annotated[

@@ -39,7 +39,7 @@ def comparison_part(comparison: Comparison) -> Part:
             "configuration": change.configuration,
             "n": str(change.ratio.n),
             "B over A": shown(change.ratio, 3),
-            "B is": change.verdict or "of single runs: no verdict",
+            "B is": change.verdict or "single runs: no verdict",
             "": "TOO SLOW" if change.too_slow else "",
         }
         for change in comparison.changes
@@ -105,7 +105,7 @@ def published_part(comparison: PublishedComparison) -> Part:
     if any(cell.low is not None for cell in comparison.cells):
         notes.insert(0, "[ ]: 95 % interval of one's own figure")
     nothing = ("no model, dataset and hardware in common",)
-    heading = f"Beside the published: {comparison.source}"
+    heading = f"Compared with published results: {comparison.source}"
     return Part(grids=(rows_grid(heading, rows, notes if rows else nothing),))
 
 

@@ -22,25 +22,25 @@ COMPUTE = "the same training step on a batch that is already on the device"
 
 STEP_COLUMNS = {
     "step ms": "mean of the timed epochs, in milliseconds; n: repeats",
-    "data": "waiting for a batch",
+    "data": "loading: waiting for the next batch",
     "transfer": "copying it to the device",
     "preprocess": "resizing and normalising on the device",
     "compute": COMPUTE,
-    "rest": "launch gaps (the device waits for its next kernel) and the host; "
-    "below 0 where parts overlap, or the load was another",
+    "rest": "kernel launch overhead (the device waits for its next kernel) and the host; "
+    "below 0 where parts overlap, or the load differed",
     "GPU busy": "time with a kernel running",
 }
 
 SPEEDUP_COLUMNS = {
     "running time": "as in the speedup table, evaluation included; [ ]: 95 % interval",
     "training": "images per second",
-    "no input": "training, were data, transfer and preprocessing taken off both sides",
+    "no input": "training, with data, transfer and preprocessing taken off both sides",
     "compute": COMPUTE,
     "FLOPs": "of the datasheets' peaks for the precision",
     "bandwidth": "of the datasheets' memory bandwidths",
 }
 
-OVERHEAD = "overhead: what of a step is not compute"
+OVERHEAD = "overhead: the part of a step that is not compute"
 
 
 class PrintableExplanation(Explanation):
@@ -58,7 +58,7 @@ def explanation_part(explanation: Explanation) -> Part:
     configuration = f" — {explanation.configuration}" if explanation.configuration else ""
     grids = [
         _grid(
-            f"Where a training step goes{configuration}",
+            f"Where a training step's time goes{configuration}",
             [_step_row(key, step) for key, step in explanation.steps.items()],
             STEP_COLUMNS,
         )

@@ -75,10 +75,10 @@ def _parts(found: StepShare) -> str:
         return " (its phases, timed apart, come to more than a step: they do not say which part)"
     on_cpu = found.cell.hardware.cpu_threads is not None
     names = {
-        "data": "waiting for data",
+        "data": "data loading",
         "transfer": "transfer",
         "preprocess": "preprocessing",
-        "rest": "the rest" if on_cpu else "launch gaps and the host",
+        "rest": "the rest" if on_cpu else "kernel launch overhead and the host",
     }
     shares = ((name, found.shares.get(part, 0)) for part, name in names.items())
     return f": {', '.join(f'{name} {share:.0%}' for name, share in shares if share >= 0.01)}"

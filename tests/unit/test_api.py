@@ -80,6 +80,15 @@ def test_a_file_that_cannot_be_read_is_a_warning(tmp_path: Path) -> None:
     assert len(api.load(path)) == 1
 
 
+def test_a_notebook_shows_what_it_returns() -> None:
+    frame = api.load(PAPER)
+    [explanation] = api.explain(frame, baseline="k80")
+    comparison = api.compare(frame, frame)
+    for found in (api.tables(frame), explanation, comparison):
+        assert "| ResNet-18 |" in str(found)
+        assert "ResNet-18</td>" in found._repr_html_()
+
+
 def test_a_single_trial_is_measured_once(tmp_path: Path) -> None:
     workspace = raybench.Workspace(results=tmp_path, data=tmp_path, cache=tmp_path / "cache")
     spec = raybench.TrialSpec(

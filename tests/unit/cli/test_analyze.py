@@ -49,7 +49,7 @@ def test_the_published_tables_alone(monkeypatch):
 
 def test_the_published_beside_ones_own(results):
     shown, _ = run(results, "--reference", "li2022")
-    assert "Beside the published: Juncen Li" in shown
+    assert "Compared with published results: Juncen Li" in shown
     (line,) = [
         line
         for line in shown.splitlines()
@@ -72,7 +72,7 @@ def test_a_reference_of_ones_own(tmp_path, results):
     )
     shown, _ = run(results, "--reference", path)
     assert "4.5000" in shown
-    assert "Beside the published: " + str(path) in shown
+    assert "Compared with published results: " + str(path) in shown
 
 
 def test_a_million_rows_of_a_foreign_csv_are_refused_as_a_record(tmp_path):

@@ -24,7 +24,7 @@ def run(tmp_path):
 def test_an_explanation_for_a_person(run):
     shown = run("--baseline", "p100")
     assert shown.exit_code == 0
-    assert shown.stdout.startswith("Where a training step goes")
+    assert shown.stdout.startswith("Where a training step's time goes")
     assert "Speedup over P100, measured and expected" in shown.stdout
     assert "1 file left out" in shown.stderr
 

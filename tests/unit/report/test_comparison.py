@@ -37,7 +37,7 @@ def test_differences_stand_before_what_they_explain():
 
 def test_single_runs_have_no_verdict():
     shown = str(compared(results(1), results(1, seed=7)))
-    assert "of single runs: no verdict" in shown
+    assert "single runs: no verdict" in shown
     assert "Holm" not in shown
     assert "no difference on record" in shown
 
@@ -65,7 +65,7 @@ def beside_published(records):
 
 def test_ones_own_beside_the_published():
     shown = render([published_part(beside_published(make_grid(3)))])
-    assert shown.startswith("Beside the published: Juncen Li")
+    assert shown.startswith("Compared with published results: Juncen Li")
     speedups = [line for line in shown.splitlines() if line.startswith("| speedup")]
     (line,) = [each for each in speedups if "ResNet-18" in each and "CIFAR10" in each]
     assert "2.6290" in line

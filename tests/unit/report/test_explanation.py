@@ -31,7 +31,7 @@ def test_an_explanation_has_its_sections_in_order():
     places = [
         shown.index(heading)
         for heading in (
-            "Where a training step goes",
+            "Where a training step's time goes",
             "Speedup over K80, measured and expected",
             "ResNet-18 on MNIST, P100 over K80",
             "Does a lighter model gain less?",
@@ -45,7 +45,7 @@ def test_an_explanation_has_its_sections_in_order():
 
 def test_a_notebook_shows_it_as_html():
     shown = explained(make_grid(1))._repr_html_()
-    assert shown.startswith("<h3>Where a training step goes</h3>")
+    assert shown.startswith("<h3>Where a training step&#x27;s time goes</h3>")
     assert "<td>ResNet-18</td>" in shown
     assert "<h3>Does a lighter model gain less?</h3>" in shown
     assert "| model" not in shown

@@ -23,8 +23,8 @@ def said(records, heading="ResNet-18 on MNIST, P100 over K80"):
 
 def test_a_step_and_its_speedups():
     assert said([make_step("P100", step_ms=20, compute_ms=12, data_wait=5, transfer=1), K80]) == [
-        "40% of a step on P100 (20 ms) is not compute: waiting for data 25%, transfer 5%, "
-        "launch gaps and the host 10%. On K80 (50 ms) 14% is not",
+        "40% of a step on P100 (20 ms) is not compute: data loading 25%, transfer 5%, "
+        "kernel launch overhead and the host 10%. On K80 (50 ms) 14% is not",
         "without input on either side, training would be 3.14 times as fast instead of 2.50",
         "overhead lowers the speedup (single runs): 3.58 for compute alone, 2.50 for training",
         "datasheets lead one to expect 2.13 by peak FLOPs and 3.05 by memory bandwidth; "
@@ -91,13 +91,13 @@ def test_wide_intervals_do_not_show_that_overhead_hardly_matters():
     )
 
 
-def test_on_a_processor_there_are_no_launch_gaps():
+def test_on_a_processor_there_is_no_kernel_launch_overhead():
     records = [
         make_step("cpu:2", step_ms=20, compute_ms=12, data_wait=1),
         make_step("cpu:1", step_ms=50, compute_ms=45, data_wait=1),
     ]
     found = said(records, "ResNet-18 on MNIST, cpu:2 over cpu:1")
-    assert "is not compute: waiting for data 5%, the rest 35%. On cpu:1" in found[0]
+    assert "is not compute: data loading 5%, the rest 35%. On cpu:1" in found[0]
 
 
 def gains_of(light, heavy, repeats=4, wiggle=0.002, compute_wiggle=None):
