@@ -24,11 +24,37 @@ Results = Annotated[
     typer.Option(help="Folder of the results.", envvar="RAYBENCH_RESULTS", show_default="results"),
 ]
 Data = Annotated[Path | None, typer.Option(help="Folder of the datasets.", envvar="RAYBENCH_DATA")]
+
+
+def _models(incomplete: str) -> list[str]:
+    """What a shell may complete a model to."""
+    from raybench.catalog.models import MODELS
+
+    return [name for name in MODELS if name.startswith(incomplete)]
+
+
+def _datasets(incomplete: str) -> list[str]:
+    """What a shell may complete a dataset to."""
+    from raybench.catalog.datasets import DATASETS
+
+    return [name for name in DATASETS if name.startswith(incomplete)]
+
+
 Model = Annotated[
-    str, typer.Argument(help="googlenet, resnet18, … or package.module:callable", metavar="MODEL")
+    str,
+    typer.Argument(
+        help="googlenet, resnet18, … or package.module:callable",
+        metavar="MODEL",
+        autocompletion=_models,
+    ),
 ]
 Dataset = Annotated[
-    str, typer.Argument(help="cifar10, mnist, kmnist, fashionmnist, digits …", metavar="DATASET")
+    str,
+    typer.Argument(
+        help="cifar10, mnist, kmnist, fashionmnist, digits …",
+        metavar="DATASET",
+        autocompletion=_datasets,
+    ),
 ]
 Grid = Annotated[Path, typer.Argument(help="The grid, a YAML file.", metavar="GRID")]
 Address = Annotated[
@@ -112,6 +138,7 @@ def _option(name: str) -> inspect.Parameter:
         help=help_text.replace("[", r"\["),
         metavar="|".join(values) or ("NUMBER|WORD" if mixed else None),
         parser=yaml.safe_load if mixed else None,
+        autocompletion=_one_of(values) if values and not mixed else None,
         show_default=False,
         rich_help_panel=next((p for p, names in PANELS.items() if name in names), "Training"),
     )
@@ -121,6 +148,15 @@ def _option(name: str) -> inspect.Parameter:
         default=None,
         annotation=Annotated[kind | None, option],
     )
+
+
+def _one_of(values: Collection[str]) -> Callable[[str], list[str]]:
+    """Return what a shell asks for the values of an option."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [value for value in values if value.startswith(incomplete)]
+
+    return complete
 
 
 def _kinds(annotation: Any) -> list[Any]:

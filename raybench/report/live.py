@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from raybench.errors import count
 from raybench.record.state import ENDED, TrialState
 from raybench.schedule.estimate import total_images
 from raybench.schedule.time_left import TimeLeft, duration
@@ -151,7 +152,7 @@ class LiveView:
     def _overall_line(self, states: Mapping[str, TrialState], now_s: float) -> str:
         ended = [state.phase for state in states.values() if state.phase in ENDED]
         failed = len(ended) - ended.count("completed")
-        text = f"{len(ended)} of {len(self._trials)} trials ended"
+        text = f"{len(ended)} of {count(len(self._trials), 'trial')} ended"
         if failed:
             text += f", {failed} not completed"
         text += f"  ·  {duration(now_s - self._started_s)} so far"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -71,12 +71,14 @@ class TimeLeft:
         """
         for trial_id, state in states.items():
             seen = self._seen.setdefault(trial_id, _Seen(begun_s=now_s))
+            if seen.ended_s is not None:
+                continue
             if state.images > seen.images:
                 if seen.measured_from_s is None:
                     seen.measured_from_s, seen.first_images = now_s, state.images
                 seen.images, seen.measured_to_s = state.images, now_s
             seen.images_per_s = rates.get(trial_id) or seen.images_per_s
-            if state.phase in ENDED and seen.ended_s is None:
+            if state.phase in ENDED:
                 seen.ended_s = now_s
         self._learn()
 
@@ -114,9 +116,13 @@ class TimeLeft:
                 for kind in _kinds(self._trials[name]):
                     times_s.setdefault(kind, []).append(seen.s_per_image)
         self._s_per_image = {kind: fmean(values) for kind, values in times_s.items()}
-        measured = [(s, s.measured_from_s) for s in self._seen.values() if s.measured_from_s]
-        self._before_s = _mean(from_s - seen.begun_s for seen, from_s in measured)
-        self._after_s = _mean(s.ended_s - s.measured_to_s for s, _ in measured if s.ended_s)
+        before_s, after_s = [], []
+        for seen in self._seen.values():
+            if seen.measured_from_s is not None:
+                before_s.append(seen.measured_from_s - seen.begun_s)
+                if seen.ended_s is not None:
+                    after_s.append(seen.ended_s - seen.measured_to_s)
+        self._before_s, self._after_s = _mean(before_s), _mean(after_s)
 
 
 def _kinds(trial: TrialSpec) -> tuple[Hashable, ...]:
@@ -124,9 +130,8 @@ def _kinds(trial: TrialSpec) -> tuple[Hashable, ...]:
     return work_of(trial), trial.hardware, None
 
 
-def _mean(values: Iterable[float]) -> float:
-    known = list(values)
-    return fmean(known) if known else 0.0
+def _mean(values: Sequence[float]) -> float:
+    return fmean(values) if values else 0.0
 
 
 def duration(seconds: float) -> str:

@@ -13,7 +13,8 @@ from records import make_record
 from typer.testing import CliRunner, Result
 
 import raybench.cli
-from raybench.cli.main import COMMANDS, application
+from raybench.cli.main import ALIASES, COMMANDS, application
+from raybench.cli.options import PANELS
 from raybench.record.store import Experiment
 from raybench.spec.trial import TrialSpec
 from raybench.trial.autotune import search as tune_up
@@ -43,6 +44,42 @@ def test_every_command_shows_its_help() -> None:
 def test_the_root_help_names_every_command() -> None:
     output = invoke("--help").output
     assert all(command in output for command in COMMANDS)
+
+
+def test_every_command_shows_an_example_and_its_options_in_panels() -> None:
+    for command in COMMANDS:
+        parts = ["fetch", "stage"] if command == "data" else [None]
+        for part in parts:
+            output = plain(invoke(command, *([part] if part else []), "--help").output)
+            assert f"Example: raybench {command}" in output
+    output = invoke("run", "--help").output
+    assert all(f"─ {panel} ─" in output for panel in PANELS)
+
+
+def test_a_former_name_still_works_and_is_not_shown() -> None:
+    for former, name in ALIASES.items():
+        assert invoke(former, "--help").output == invoke(name, "--help").output
+        assert former not in invoke("--help").output
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("raybench pl", ["plan"]),
+        ("raybench grid --node", ["--node-timeout"]),
+        ("raybench run --precision b", ["bf16"]),
+        ("raybench run resnet3", ["resnet34"]),
+        ("raybench tune-up --aga", ["--again"]),
+        ("raybench data f", ["fetch"]),
+        ("raybench nothing x", []),
+    ],
+)
+def test_a_shell_completes_commands_options_and_values(line: str, expected: list[str]) -> None:
+    words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+    asked = CliRunner().invoke(
+        application, [], prog_name="raybench", env={"_RAYBENCH_COMPLETE": "complete_bash", **words}
+    )
+    assert asked.stdout.split() == expected
 
 
 def test_the_version() -> None:
