@@ -13,7 +13,8 @@ import typer
 
 from raybench.analysis.quantities import DEFAULT_TABLES, QUANTITIES, Options
 from raybench.catalog.hardware import Hardware
-from raybench.cli.options import AllowMismatch, Baseline, print_problems
+from raybench.cli.options import AllowMismatch, Baseline
+from raybench.cli.output import print_problems
 from raybench.errors import ResultsError, SpecError
 from raybench.report import DOCUMENTS, FORMATS, check_format, render
 
@@ -65,7 +66,10 @@ def analyze(
         typer.Option(help="Also write a row for each trial to this .csv, .json or .parquet file."),
     ] = None,
 ) -> None:
-    """Print running time, accuracy and speedup of what was measured."""
+    """Print running time, accuracy and speedup of what was measured.
+
+    Example: raybench analyze results/paper --table speedup --format latex
+    """
     from raybench.analysis.frame import Loaded, load, save
     from raybench.analysis.published import compare_with_published, load_published
     from raybench.analysis.tables import make_tables

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from raybench.cli.options import AllowMismatch, AsJson, print_problems
+from raybench.cli.options import AllowMismatch, AsJson
+from raybench.cli.output import print_problems
 
 
 def compare(
@@ -21,7 +22,10 @@ def compare(
     allow_mismatch: AllowMismatch = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two result sets cell by cell; exit 1 on a significant slowdown beyond a limit."""
+    """Compare two result sets cell by cell; exit 1 on a significant slowdown beyond a limit.
+
+    Example: raybench compare results/before results/after --fail-below 0.95
+    """
     from raybench.analysis import compare as analysis
     from raybench.analysis.frame import load
     from raybench.report import render

@@ -30,6 +30,8 @@ def list_(data: Data = None, as_json: Json = False) -> None:
     """List all datasets, and whether they are there.
 
     They come with raybench, or with installed packages.
+
+    Example: raybench data list
     """
     from dataclasses import asdict
 
@@ -56,7 +58,10 @@ def list_(data: Data = None, as_json: Json = False) -> None:
 
 @app.command()
 def fetch(names: Names, data: Data = None) -> None:
-    """Download datasets, from where there is internet; what is there already is kept."""
+    """Download datasets, from where there is internet; what is there already is kept.
+
+    Example: raybench data fetch cifar10 mnist kmnist
+    """
     from raybench.catalog.datasets import staging, verify
     from raybench.settings import workspace
 
@@ -86,6 +91,8 @@ def stage(
     """Copy dataset files that you already have, packed or unpacked, once they are found intact.
 
     Exits with 1 if not all files of a dataset are there then.
+
+    Example: raybench data stage mnist --from ~/Downloads
     """
     from raybench.catalog.datasets import DATASETS, staging
     from raybench.settings import workspace
@@ -116,6 +123,8 @@ def verify(
 
     Where all files of a dataset are ok, its images are decoded and checked as well. Exits with 1
     if anything is not ok.
+
+    Example: raybench data verify mnist
     """
     from dataclasses import asdict
 

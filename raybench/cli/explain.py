@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from raybench.cli.options import AllowMismatch, AsJson, Baseline, Measured, print_problems
+from raybench.cli.options import AllowMismatch, AsJson, Baseline, Measured
+from raybench.cli.output import print_problems
 
 
 def explain(
@@ -14,7 +15,10 @@ def explain(
     allow_mismatch: AllowMismatch = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say where the time goes, and why the speedup is not higher."""
+    """Say where the time goes, and why the speedup is not higher.
+
+    Example: raybench explain results/paper --baseline K80
+    """
     from raybench.analysis import explain as analysis
     from raybench.analysis.frame import load
     from raybench.analysis.quantities import Options

@@ -1,10 +1,10 @@
-"""What several commands share: options, those generated from the spec included, and a last word."""
+"""Options that several commands share, those generated from the spec included."""
 
 from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -169,14 +169,3 @@ def _kinds(annotation: Any) -> list[Any]:
 def merged(fields: Mapping[str, Any], settings: list[str] | None) -> dict[str, Any]:
     """Join options and ``-s key=value`` settings; a setting counts over an option."""
     return {**fields, **parse_settings(settings or ())}
-
-
-def print_problems(problems: Sequence[str]) -> None:
-    """Name on stderr what was left out, up to a page of it."""
-    if not problems:
-        return
-    typer.echo(f"\n{len(problems)} file{'s'[: len(problems) > 1]} left out:", err=True)
-    for problem in problems[:20]:
-        typer.echo(f"  {problem}", err=True)
-    if len(problems) > 20:
-        typer.echo(f"  … and {len(problems) - 20} more (all with --json)", err=True)

@@ -1,11 +1,14 @@
-"""What several commands do: run a grid before a person's eyes, and print its tables."""
+"""What several commands print: a grid that runs, its tables, what was left out."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+
+from raybench.errors import count
 
 if TYPE_CHECKING:
     from raybench.launch.options import RunOptions
@@ -46,7 +49,17 @@ def _show_tables(folder: Path) -> None:
 
     frame, problems = load([folder])
     typer.echo(f"\n{Tables(make_tables(frame))}\n")
-    for problem in problems:
-        typer.echo(f"left out: {problem}", err=True)
+    print_problems(problems)
     typer.echo(f"results: {folder}")
     typer.echo(f"again:   raybench analyze {folder}")
+
+
+def print_problems(problems: Sequence[str]) -> None:
+    """Name on stderr what was left out, up to a page of it."""
+    if not problems:
+        return
+    typer.echo(f"\n{count(len(problems), 'file')} left out:", err=True)
+    for problem in problems[:20]:
+        typer.echo(f"  {problem}", err=True)
+    if len(problems) > 20:
+        typer.echo(f"  … and {len(problems) - 20} more (all with --json)", err=True)

@@ -23,7 +23,10 @@ def schema(
         ),
     ] = None,
 ) -> None:
-    """Print the JSON Schema of a record."""
+    """Print the JSON Schema of a record.
+
+    Example: raybench schema --markdown
+    """
     from raybench.record.schema import TrialRecord
     from raybench.report.reference import record_table, write_pages
 

@@ -47,11 +47,11 @@ def test_the_root_help_names_every_command() -> None:
 
 
 def test_every_command_shows_an_example_and_its_options_in_panels() -> None:
+    parts = {"data": [("list",), ("fetch",), ("stage",), ("verify",)], "cluster": [("init",)]}
     for command in COMMANDS:
-        parts = ["fetch", "stage"] if command == "data" else [None]
-        for part in parts:
-            output = plain(invoke(command, *([part] if part else []), "--help").output)
-            assert f"Example: raybench {command}" in output
+        for part in parts.get(command, [()]):
+            output = plain(invoke(command, *part, "--help").output)
+            assert f"Example: raybench {' '.join([command, *part])}" in output
     output = invoke("run", "--help").output
     assert all(f"─ {panel} ─" in output for panel in PANELS)
 

@@ -35,7 +35,7 @@ HALF = total_images(TRIAL) // 2
 
 def state(phase: str, images: int = 0, epochs: int = 0, message: str = "") -> TrialState:
     return TrialState(
-        phase=phase, images=images, epochs=RECORD.epochs[:epochs], host="node-1", message=message
+        phase=phase, images=images, epochs=RECORD.epochs[:epochs], node="node-1", message=message
     )
 
 
