@@ -134,7 +134,7 @@ class Epochs:
         self.trainer: Trainer = Trainer(resolved, CLASSES, self.device)
         self._clock = EpochClock(timeline_of(self.device))
         self._sampler = DeviceSampler(self.device)
-        self._progress = RawArray("q", 2)
+        self._counter = RawArray("q", 1)
         self._numbers = itertools.count(1)
 
     def batches(self, count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -164,7 +164,7 @@ class Epochs:
                 pipeline,
                 self._clock,
                 number=next(self._numbers),
-                progress=self._progress,
+                counter=self._counter,
             )
         return time_s
 
@@ -249,9 +249,11 @@ def end_to_end(model: str, effort: Effort) -> list[Pair]:
 
 def best(model: str, effort: Effort) -> list[Pair]:
     """Images/s with the settings that a tune-up chooses, and with fp32, contiguous, eager."""
-    from raybench.trial.autotune.search import tune_up
+    from raybench.settings import workspace
+    from raybench.trial.autotune.search import resolve
+    from raybench.trial.run import ignore
 
-    found = tune_up(spec_of(model, effort, execution="best"), HERE)
+    found = resolve(spec_of(model, effort, execution="best"), workspace(), ignore)
     print(f"{model}: {found.chosen.title}: {found.reason}", file=sys.stderr)
     plain = {"precision": "fp32", "memory_format": "contiguous", "execution": "eager"}
     sides = []

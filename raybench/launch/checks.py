@@ -24,9 +24,9 @@ from raybench.system.kernels import GpuCheck, check_gpus, environment_for
 from raybench.system.software import (
     checkout_commit,
     cudnn_version,
-    distorting_variables,
     driver_version,
 )
+from raybench.system.variables import interfering_variables
 from raybench.trial.measure.contention import SHARED_MEMORY
 
 SLURM_COMMANDS = ("sbatch", "srun", "scontrol", "squeue", "scancel")
@@ -90,7 +90,7 @@ def _shared_memory() -> Check:
 
 
 def _variables() -> Iterator[Check]:
-    for sentence in distorting_variables():
+    for sentence in interfering_variables():
         yield Check("variables", "warn", sentence, f"unset {sentence.partition('=')[0]}")
 
 

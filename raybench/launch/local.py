@@ -10,10 +10,11 @@ from raybench.launch.options import Nobody, RunOptions, Watcher
 from raybench.launch.preflight import check_trial
 from raybench.record.autotune import Autotune
 from raybench.record.schema import TrialRecord
+from raybench.record.state import Event, PhaseStarted
 from raybench.record.store import Experiment
 from raybench.settings import Workspace
 from raybench.spec.trial import TrialSpec
-from raybench.trial.process.trial_process import TrialProcess, TrialRequest
+from raybench.trial.process.trial_process import TrialProcess
 
 RUNS = "runs"
 """The experiment that single trials belong to, unless another is named."""
@@ -46,14 +47,13 @@ def run_here(
         return known
     check_trial(spec, experiment, workspace)
     watcher.start([spec])
-    request = TrialRequest(
-        spec=spec,
-        results=experiment.folder.parent.absolute(),
-        experiment=experiment.name,
-        data_root=workspace.data.absolute(),
+    process = TrialProcess(
+        spec,
+        experiment,
+        workspace,
         variables=dict(os.environ),
+        stall_s=options.stall_timeout_s,
     )
-    process = TrialProcess(request, stall_s=options.stall_timeout_s)
     try:
         while not process.ended:
             process.wait(LOOK_EVERY_S)
@@ -89,7 +89,7 @@ def autotune_here(
         TrialFailed: not even the plain way works.
         RaybenchError: the trial cannot run here: see ``check_trial``.
     """
-    from raybench.trial.autotune.search import decide  # noqa: PLC0415 - loads torch
+    from raybench.trial.autotune.search import autotune  # noqa: PLC0415 - loads torch
 
     if spec.is_resolved:
         raise SpecError(
@@ -98,4 +98,11 @@ def autotune_here(
             hint="leave the execution out, or set batch_size=largest",
         )
     check_trial(spec, experiment, workspace)
-    return decide(spec, experiment, workspace.data, listen, again=again)
+
+    def tell(event: Event) -> None:
+        if isinstance(event, PhaseStarted):
+            listen(event.name.removeprefix("autotune: "))
+
+    found = autotune(spec, experiment, workspace, tell, again=again)
+    assert found is not None, "the spec leaves something open"
+    return found

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import secrets
@@ -21,7 +20,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-import raybench
 from raybench.errors import RecordError, ResultsError, SpecError
 from raybench.record.schema import TrialRecord
 from raybench.record.upgrades import read_record
@@ -56,17 +54,6 @@ class Experiment:
     def steps_path(self, trial_id: str) -> Path:
         """Where the times of a trial's steps lie, or will lie."""
         return self.folder / "steps" / f"{trial_id}.npz"
-
-    def tune_up_path(self, spec: TrialSpec, software: str) -> Path:
-        """Where the tune-up of a spec and its repeats lies, or will lie.
-
-        Args:
-            spec: what is left open, and what is not.
-            software: that what was found depends on; another version finds anew.
-        """
-        name = f"{spec.model.rsplit(':', 1)[-1]}-{spec.dataset}-{spec.hardware}".replace(":", "")
-        version = hashlib.sha256(f"{software} {raybench.__version__}".encode()).hexdigest()[:4]
-        return self.folder / "tune-up" / f"{name}-{spec.configuration_id}-{version}.json"
 
     def write(self, record: TrialRecord, steps_ms: Sequence[npt.NDArray[np.float64]] = ()) -> Path:
         """Write a record, whole or not at all, after the times of its training steps.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
+
+from raybench.system.variables import variable
 
 
 def allowed_cpus() -> int:
@@ -46,9 +47,9 @@ def _quota(folder: Path) -> float:
     return float("inf") if quota in ("max", "-1") else int(quota) / int(period)
 
 
-def _thread_limit(environ: Mapping[str, str]) -> float:
-    """Return OpenMP's own cap on threads, which torch does not know of."""
-    limit = environ.get("OMP_THREAD_LIMIT", "")
+def thread_limit() -> float:
+    """Return OpenMP's own cap on threads, which torch does not know of; infinity without one."""
+    limit = variable("OMP_THREAD_LIMIT") or ""
     return int(limit) if limit.isdecimal() and int(limit) else float("inf")
 
 

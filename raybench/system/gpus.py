@@ -1,4 +1,4 @@
-"""The GPUs of this host as NVML describes them.
+"""The GPUs of this node as NVML describes them.
 
 NVML needs no CUDA context: asking costs milliseconds, takes no memory on the GPU and is safe
 before a fork.
@@ -7,19 +7,20 @@ before a fork.
 from __future__ import annotations
 
 import ctypes
-import os
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pynvml
 
+from raybench.system.variables import variable
+
 if TYPE_CHECKING:
     import torch
 
-NO_NVML = "NVML cannot be used on this host"
+NO_NVML = "NVML cannot be used here"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,17 +58,21 @@ def nvml_session(nvml: Any = pynvml) -> Iterator[bool]:
         nvml.nvmlShutdown()
 
 
-def visible_gpus(nvml: Any = pynvml, environ: Mapping[str, str] = os.environ) -> list[GpuFacts]:
-    """Return the GPUs that CUDA would let this process use, without starting CUDA.
+def visible_gpus(nvml: Any = pynvml) -> list[GpuFacts]:
+    """Return the GPUs that CUDA would let this process use, without starting CUDA."""
+    return gpus_shown_by(variable("CUDA_VISIBLE_DEVICES"), nvml)
 
-    ``CUDA_VISIBLE_DEVICES`` is read as CUDA reads it: indices, UUIDs or their beginnings, slices'
-    UUIDs; what stands behind the first entry that does not exist is not visible.
+
+def gpus_shown_by(chosen: str | None, nvml: Any = pynvml) -> list[GpuFacts]:
+    """Return the GPUs that a value of ``CUDA_VISIBLE_DEVICES`` shows, None where it is not set.
+
+    It is read as CUDA reads it: indices, UUIDs or their beginnings, slices' UUIDs; what stands
+    behind the first entry that does not exist is not visible.
     """
     with nvml_session(nvml) as available:
         if not available:
             return []
         handles = _all_handles(nvml)
-        chosen = environ.get("CUDA_VISIBLE_DEVICES")
         if chosen is None:
             return [facts_of(nvml, _first_slice(nvml, handle)) for handle in handles]
         visible = []

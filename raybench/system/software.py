@@ -6,10 +6,8 @@ import functools
 import importlib.metadata
 import os
 import platform
-import re
 import socket
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,65 +19,17 @@ import raybench
 from raybench.system.cpus import allowed_cpus, cpu_model
 from raybench.system.facts import EnvironmentFacts
 from raybench.system.gpus import nvml_session
-
-VARIABLES = re.compile(
-    r"(OMP|GOMP|KMP|MKL|OPENBLAS|ONEDNN|DNNL|CUDA|CUDNN|CUBLAS|NVIDIA|NCCL|TORCH|TORCHINDUCTOR"
-    r"|TRITON|PYTORCH|RAYBENCH|MALLOC)_\w+|LD_PRELOAD|PYTHON(HASHSEED|MALLOC|DEVMODE)"
-)
-"""Names of environment variables that change speed or results."""
-
-SECRET = re.compile(r"TOKEN|KEY|PASSW|SECRET|CREDENTIAL|AUTH", re.IGNORECASE)
-"""Names that are never recorded, whatever they begin with."""
-
-DISTORTING = {
-    "CUDA_LAUNCH_BLOCKING": "each kernel waits for the end of the one before",
-    "NVIDIA_TF32_OVERRIDE": "overrules the precision that the spec asks for",
-    "PYTORCH_NO_CUDA_MEMORY_CACHING": "each tensor is allocated from the driver anew",
-    "PYTHONDEVMODE": "Python checks itself as it runs",
-}
-"""Variables under which a trial does not measure what its spec says, and why."""
-
-SLURM_VARIABLES = (
-    "JOB_ID",
-    "ARRAY_JOB_ID",
-    "ARRAY_TASK_ID",
-    "HET_JOB_ID",
-    "STEP_ID",
-    "CLUSTER_NAME",
-    "JOB_PARTITION",
-    "JOB_NUM_NODES",
-    "JOB_NODELIST",
-    "NODEID",
-    "CPUS_ON_NODE",
-    "CPUS_PER_TASK",
-    "MEM_PER_NODE",
-    "MEM_PER_CPU",
-    "JOB_GRES",
-    "STEP_GRES",
-    "JOB_GPUS",
-    "STEP_GPUS",
-    "GPUS",
-    "GPUS_ON_NODE",
-    "GPUS_PER_NODE",
-    "GPUS_PER_TASK",
-)
-"""What Slurm tells a job of itself, each with ``SLURM_`` before it; GRES types stand in GPUS_…."""
+from raybench.system.variables import slurm_variables, speed_variables
 
 
-def describe_environment(
-    environ: Mapping[str, str] = os.environ,
-) -> tuple[EnvironmentFacts, dict[str, str]]:
-    """Return host, software and torch's switches as they are now, and why a figure is null."""
-    import torch  # noqa: PLC0415 - measure is imported where torch is not wanted
+def describe_environment() -> tuple[EnvironmentFacts, dict[str, str]]:
+    """Return host, software and torch's switches as they are now, and why a field is null."""
+    import torch  # noqa: PLC0415 - takes seconds, and commands import this
 
     host, missing = _host()
-    slurm = {
-        name.lower(): environ[f"SLURM_{name}"]
-        for name in SLURM_VARIABLES
-        if f"SLURM_{name}" in environ
-    }
+    slurm = slurm_variables()
     if not slurm:
-        missing = {**missing, "environment.slurm": "not under Slurm"}
+        missing = {**missing, "slurm": "not under Slurm"}
     facts = EnvironmentFacts(
         **host,
         allowed_cpus=allowed_cpus(),
@@ -87,29 +37,9 @@ def describe_environment(
         affinity=tuple(sorted(os.sched_getaffinity(0))),
         slurm=slurm or None,
         flags=torch_flags(),
-        variables=speed_variables(environ),
+        variables=speed_variables(),
     )
     return facts, dict(missing)
-
-
-def speed_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the environment variables that change speed or results, and no secret."""
-    return {
-        name: value
-        for name, value in sorted(environ.items())
-        if VARIABLES.fullmatch(name) and not SECRET.search(name)
-    }
-
-
-def distorting_variables(environ: Mapping[str, str] = os.environ) -> list[str]:
-    """Return a sentence for each variable that is set and keeps a trial from measuring truly."""
-    given = {name: environ.get(name, "") for name in DISTORTING}
-    # TF32 is overruled by 0 as by 1; the others are off at 0.
-    return [
-        f"{name}={value} is set: {DISTORTING[name]}"
-        for name, value in given.items()
-        if value and (value != "0" or name == "NVIDIA_TF32_OVERRIDE")
-    ]
 
 
 def torch_flags() -> dict[str, JsonValue]:
@@ -187,12 +117,12 @@ def _host() -> tuple[dict[str, Any], dict[str, str]]:
         "torch_commit": "torch does not say",
         "cuda": "torch was built without CUDA",
         "cudnn": "torch was built without cuDNN",
-        "driver": "no NVIDIA driver on this host",
+        "driver": "no NVIDIA driver on this node",
         "ray": "Ray is not installed here",
         "commit": no_commit,
         "cpu": "the kernel does not name the processor",
     }
-    return host, {f"environment.{name}": why for name, why in reasons.items() if host[name] is None}
+    return host, {name: why for name, why in reasons.items() if host[name] is None}
 
 
 def _version(package: str) -> str | None:

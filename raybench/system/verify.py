@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pynvml
 
 from raybench.catalog.hardware import cpu_threads, label_of
 from raybench.errors import HardwareError
-from raybench.system.cpus import _thread_limit, allowed_cpus, cpu_model
+from raybench.settings import Settings
+from raybench.system.cpus import allowed_cpus, cpu_model, thread_limit
 from raybench.system.facts import HardwareFacts
 from raybench.system.gpus import GpuFacts, facts_of, nvml_handle, nvml_session, visible_gpus
 
 if TYPE_CHECKING:
     import torch
 
-SIMULATED_GPU = "RAYBENCH_SIMULATED_GPU"
-"""Set to 1, a GPU's label runs on the CPU, for rehearsing a cluster; records say so."""
-
 UNVERIFIED_HARDWARE = "RAYBENCH_UNVERIFIED_HARDWARE"
-"""Set to 1 on a host whose label came from Slurm's GRES alone; records say ``verified: false``."""
+"""Set to 1 on a node whose label came from Slurm's GRES alone; records say ``verified: false``."""
+
+OF_A_GPU = ("compute_capability", "memory_bytes", "uuid", "mig", "mps")
+"""Fields of ``HardwareFacts`` that a CPU has none of."""
 
 
-def gpu_names(nvml: Any = pynvml, environ: Mapping[str, str] = os.environ) -> list[str]:
+def gpu_names() -> list[str]:
     """Return the names of the GPUs visible to this process, or [] without a driver."""
-    return [gpu.name for gpu in visible_gpus(nvml, environ)]
+    return [gpu.name for gpu in visible_gpus()]
 
 
 def default_hardware() -> str:
@@ -48,9 +47,9 @@ def default_hardware() -> str:
     return label
 
 
-def is_simulated(requested: str, environ: Mapping[str, str] = os.environ) -> bool:
+def is_simulated(requested: str) -> bool:
     """Whether a GPU's label runs on the CPU here, to rehearse a cluster that has no GPU."""
-    return cpu_threads(requested) is None and environ.get(SIMULATED_GPU) == "1"
+    return cpu_threads(requested) is None and Settings().simulated_gpu
 
 
 def describe_hardware(
@@ -60,7 +59,6 @@ def describe_hardware(
     verify: bool,
     workers: int = 0,
     nvml: Any = pynvml,
-    environ: Mapping[str, str] = os.environ,
 ) -> tuple[HardwareFacts, dict[str, str]]:
     """Compare the device with the label that promised it.
 
@@ -70,70 +68,67 @@ def describe_hardware(
         verify: refuse a device that contradicts the label, rather than note it.
         workers: the dataloader's processes, which share the N threads of ``cpu:N`` with torch.
         nvml: where to ask for GPUs.
-        environ: the environment variables.
 
     Returns:
-        What was found, and why a figure is null.
+        What was found, and why a field of it is null.
 
     Raises:
         HardwareError: the device contradicts the label, and ``verify`` is true.
     """
     if device.type == "cpu":
-        return _describe_cpu(requested, verify, workers, environ)
-    return _describe_gpu(requested, device, verify, nvml, environ)
+        return _describe_cpu(requested, verify, workers)
+    return compare_gpu(requested, _gpu_facts(device, nvml), verify=verify)
 
 
 def _describe_cpu(
-    requested: str, verify: bool, workers: int, environ: Mapping[str, str]
+    requested: str, verify: bool, workers: int
 ) -> tuple[HardwareFacts, dict[str, str]]:
     import torch  # noqa: PLC0415 - asking for GPUs must not load torch
 
     model = cpu_model() or "a CPU of unknown model"
-    promised, allowed = cpu_threads(requested), allowed_cpus()
-    used = min(torch.get_num_threads(), _thread_limit(environ))
+    used = int(min(torch.get_num_threads(), thread_limit()))
     detected = f"{model}, {used} thread{'s' * (used != 1)}"
     detected += f" and {workers} worker{'s' * (workers != 1)}" if workers else ""
-    problem = None
-    if is_simulated(requested, environ):
-        detected = f"simulated on {detected}"
-    elif promised is None:
-        problem = f"{requested} was promised, but the trial runs on {model}"
-    elif allowed < promised:
-        problem = f"{requested} was promised, but this process may use {allowed} CPU(s)"
-    elif used + workers != promised:
-        problem = f"{requested} was promised, but torch uses {used} thread(s), workers {workers}"
+    simulated = is_simulated(requested)
+    problem = None if simulated else _cpu_problem(requested, model, used, workers)
     if problem and verify:
         raise HardwareError(
             problem,
-            allowed=f"cpu:1 to cpu:{allowed} on this host",
+            allowed=f"cpu:1 to cpu:{allowed_cpus()} on this machine",
             hint="take a label that fits, ask Slurm for what the label needs (--cpus-per-task, "
             "--gres), or set verify_hardware=false",
         )
     facts = HardwareFacts(
         requested=requested,
-        detected=detected,
-        verified=promised is not None and problem is None,
+        detected=f"simulated on {detected}" if simulated else detected,
+        verified=not simulated and problem is None,
         compute_capability=None,
     )
-    names = ("compute_capability", "memory_bytes", "uuid", "mig", "mps")
-    return facts, {f"hardware.{name}": "a CPU has none" for name in names}
+    return facts, dict.fromkeys(OF_A_GPU, "a CPU has none")
 
 
-def _describe_gpu(
-    requested: str,
-    device: torch.device,
-    verify: bool,
-    nvml: Any,
-    environ: Mapping[str, str],
-) -> tuple[HardwareFacts, dict[str, str]]:
+def _cpu_problem(requested: str, model: str, used: int, workers: int) -> str | None:
+    """Return how this CPU, with the threads in use, contradicts the label; None if it keeps it."""
+    promised, allowed = cpu_threads(requested), allowed_cpus()
+    if promised is None:
+        return f"{requested} was promised, but the trial runs on {model}"
+    if allowed < promised:
+        return f"{requested} was promised, but this process may use {allowed} CPU(s)"
+    if used + workers != promised:
+        return f"{requested} was promised, but torch uses {used} thread(s), workers {workers}"
+    return None
+
+
+def _gpu_facts(device: torch.device, nvml: Any) -> GpuFacts:
+    """Return what NVML says of the device, or what torch does where NVML cannot be used."""
     with nvml_session(nvml) as available:
         handle = nvml_handle(device, nvml) if available else None
         if handle is not None:
-            return compare_gpu(requested, facts_of(nvml, handle), verify=verify, environ=environ)
+            return facts_of(nvml, handle)
     import torch  # noqa: PLC0415
 
     found = torch.cuda.get_device_properties(device)
-    facts = GpuFacts(
+    return GpuFacts(
         name=found.name,
         uuid=None,
         compute_capability=(found.major, found.minor),
@@ -141,11 +136,10 @@ def _describe_gpu(
         mig=None,
         mps=None,
     )
-    return compare_gpu(requested, facts, verify=verify, environ=environ)
 
 
 def compare_gpu(
-    requested: str, gpu: GpuFacts, *, verify: bool, environ: Mapping[str, str] = os.environ
+    requested: str, gpu: GpuFacts, *, verify: bool
 ) -> tuple[HardwareFacts, dict[str, str]]:
     """Compare a GPU's own name with the label that promised it, as ``describe_hardware`` does."""
     fitting = label_of(gpu.name)
@@ -162,12 +156,11 @@ def compare_gpu(
     facts = HardwareFacts(
         requested=requested,
         detected=gpu.name,
-        verified=fitting == requested and environ.get(UNVERIFIED_HARDWARE) != "1",
+        verified=fitting == requested and not Settings().unverified_hardware,
         compute_capability=None if capability is None else f"{capability[0]}.{capability[1]}",
         memory_bytes=gpu.memory_bytes,
         uuid=gpu.uuid,
         mig=gpu.mig,
         mps=gpu.mps,
     )
-    nulls = [name for name, value in facts if value is None]
-    return facts, {f"hardware.{name}": "NVML does not say on this host" for name in nulls}
+    return facts, {name: "NVML does not say" for name, value in facts if value is None}

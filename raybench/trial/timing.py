@@ -6,12 +6,24 @@ step adds to the bare loop: one mark of the clock, one addition on the device, o
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import MutableSequence
+from dataclasses import dataclass
 
 import torch
 
+from raybench.errors import TrialFailed
+from raybench.record.noted import Missing, Noted, noted
+from raybench.record.schema import Contention, DeviceTelemetry, Epoch, Memory, WarningFacts
+from raybench.record.state import EpochDone, Listener
+from raybench.system.software import peak_host_bytes
 from raybench.trial.input import InputPipeline
 from raybench.trial.measure.clock import EpochClock
+from raybench.trial.measure.contention import CoLocation
+from raybench.trial.measure.power import DeviceSampler
+from raybench.trial.setup import Setup
+from raybench.trial.summary import Epochs
 from raybench.trial.trainer import Trainer
 
 
@@ -21,7 +33,7 @@ def train_epoch(
     clock: EpochClock,
     *,
     number: int,
-    progress: MutableSequence[int],
+    counter: MutableSequence[int],
 ) -> tuple[float, float]:
     """Train one epoch; return its seconds and the sum of its images' losses.
 
@@ -30,7 +42,7 @@ def train_epoch(
         pipeline: the training images.
         clock: has the steps' times afterwards.
         number: of the epoch; the order of the images follows from it.
-        progress: [0] grows by each step's images.
+        counter: [0] grows by each step's images.
     """
     trainer.model.train()
     loss_sum = torch.zeros((), device=trainer.device)
@@ -39,7 +51,7 @@ def train_epoch(
         images, labels = pipeline.preprocess(pipeline.transfer(raw))
         count = len(labels)
         loss_sum.add_(trainer.step(images, labels), alpha=count)
-        progress[0] += count
+        counter[0] += count
         clock.step_done()
     return clock.stop_s(), loss_sum.item()
 
@@ -49,7 +61,7 @@ def evaluate_epoch(
     pipeline: InputPipeline,
     clock: EpochClock,
     *,
-    progress: MutableSequence[int],
+    counter: MutableSequence[int],
 ) -> tuple[float, float, int]:
     """Evaluate; return the seconds, the sum of the images' losses, the correct answers."""
     trainer.model.eval()
@@ -61,6 +73,126 @@ def evaluate_epoch(
         loss, right = trainer.evaluate(images, labels)
         loss_sum.add_(loss)
         correct.add_(right)
-        progress[0] += len(labels)
+        counter[0] += len(labels)
         clock.step_done()
     return clock.stop_s(), loss_sum.item(), int(correct.item())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """What was seen beside the timed epochs.
+
+    Attributes:
+        memory: peaks.
+        telemetry: power, clocks and temperature.
+        contention: what else ran on the node.
+        warnings: what a reader of the figures has to know of these.
+    """
+
+    memory: Noted[Memory]
+    telemetry: Noted[DeviceTelemetry] | Missing
+    contention: Noted[Contention]
+    warnings: tuple[WarningFacts, ...]
+
+
+def time_epochs(
+    setup: Setup,
+    epochs: Epochs,
+    listen: Listener,
+    counter: MutableSequence[int],
+) -> Timing:
+    """Run the timed epochs.
+
+    Args:
+        setup: warmed up.
+        epochs: each epoch is added to it as soon as it is complete.
+        listen: is told of each epoch, between the clock's stop and its next start.
+        counter: [0] grows by each step's images, for others to read.
+
+    Raises:
+        TrialFailed: the loss became infinite, or not a number.
+    """
+    device = setup.machine.device
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    clock, sampler = EpochClock(setup.machine.timeline), DeviceSampler(device)
+    try:
+        with CoLocation() as others:
+            for number in range(1, setup.spec.epochs + 1):
+                with sampler.window():
+                    train = train_epoch(
+                        setup.trainer, setup.train_input, clock, number=number, counter=counter
+                    )
+                    steps_ms = clock.steps_ms()
+                    evaluation = evaluate_epoch(
+                        setup.trainer, setup.eval_input, clock, counter=counter
+                    )
+                others.sample()
+                epoch = _epoch(setup, number, train, evaluation)
+                epochs.add(epoch, steps_ms)
+                listen(EpochDone(epoch))
+    finally:
+        sampler.close()
+    contention = noted(
+        Contention, co_located_trials=others.maximum, load_average=os.getloadavg()[0]
+    )
+    telemetry = sampler.telemetry()
+    return Timing(
+        memory=_memory(device),
+        telemetry=telemetry,
+        contention=contention,
+        warnings=_warnings(contention.part, telemetry),
+    )
+
+
+def _epoch(
+    setup: Setup, number: int, train: tuple[float, float], evaluation: tuple[float, float, int]
+) -> Epoch:
+    train_images, eval_images = setup.train_input.images, setup.eval_input.images
+    train_loss, eval_loss = train[1] / train_images, evaluation[1] / eval_images
+    if not (math.isfinite(train_loss) and math.isfinite(eval_loss)):
+        raise TrialFailed(
+            "diverged",
+            f"the loss became {train_loss:g} in training and {eval_loss:g} in evaluation, "
+            f"in epoch {number}",
+            hint="a smaller learning_rate, or another precision",
+        )
+    return Epoch(
+        epoch=number,
+        train_time_s=train[0],
+        eval_time_s=evaluation[0],
+        train_images=train_images,
+        eval_images=eval_images,
+        train_loss=train_loss,
+        eval_loss=eval_loss,
+        accuracy=evaluation[2] / eval_images,
+    )
+
+
+def _memory(device: torch.device) -> Noted[Memory]:
+    on_cpu = Missing("measured on a CPU, whose memory is the host's")
+    on_gpu = device.type == "cuda"
+    return noted(
+        Memory,
+        peak_allocated_bytes=torch.cuda.max_memory_allocated(device) if on_gpu else on_cpu,
+        peak_reserved_bytes=torch.cuda.max_memory_reserved(device) if on_gpu else on_cpu,
+        peak_host_bytes=peak_host_bytes(),
+    )
+
+
+def _warnings(
+    contention: Contention, telemetry: Noted[DeviceTelemetry] | Missing
+) -> tuple[WarningFacts, ...]:
+    found = []
+    load, processors = contention.load_average or 0.0, os.cpu_count() or 1
+    if load > processors:
+        message = f"the node's load was {load:.1f} on {processors} processor(s)"
+        found.append(WarningFacts(kind="busy_host", message=message))
+    if contention.co_located_trials:
+        message = f"{contention.co_located_trials} other trial(s) ran on the same node meanwhile"
+        found.append(WarningFacts(kind="contended", message=message))
+    if isinstance(telemetry, Noted) and telemetry.part.throttle_reasons:
+        reasons = ", ".join(telemetry.part.throttle_reasons)
+        message = f"the clocks were held down meanwhile: {reasons}"
+        found.append(WarningFacts(kind="throttled", message=message))
+    return tuple(found)

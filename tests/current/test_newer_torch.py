@@ -53,7 +53,7 @@ def fp16_trainer() -> Trainer:
     spec = trial_spec(
         {"model": "small_models:small", "dataset": "digits", "hardware": "V100",
          "precision": "fp16"}
-    )  # fmt: skip
+    ).resolved()  # fmt: skip
     trainer = Trainer(spec, 10, CPU)
     trainer.model.train()
     return trainer

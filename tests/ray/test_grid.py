@@ -31,7 +31,7 @@ from raybench.schedule.resources import NODE
 from raybench.settings import Workspace
 from raybench.spec.grid import grid_spec
 from raybench.spec.trial import TrialSpec
-from raybench.trial.process.trial_process import unfinished_record
+from raybench.trial.draft import unfinished_record
 
 SMALL: dict[str, Any] = {
     "dataset": "digits", "hardware": "cpu:1", "epochs": 2, "batch_size": 32, "image_size": 16,

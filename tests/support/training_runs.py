@@ -48,7 +48,7 @@ def trained(prepare: Callable[[Trainer], None] = lambda _trainer: None, **fields
             "input_pipeline": "device", "image_size": 16, "batch_size": BATCH,
             "learning_rate": 0.1, **fields,
         }
-    )  # fmt: skip
+    ).resolved()  # fmt: skip
     set_switches(spec)
     images = load_dataset("digits", workspace(), train_limit=None, eval_limit=None)
     train_input = make_input(spec, images.train, CPU, train=True)
@@ -59,12 +59,12 @@ def trained(prepare: Callable[[Trainer], None] = lambda _trainer: None, **fields
     trainer.accelerate(*[part.clone() for part in batch])
     trainer.reset()
     prepare(trainer)
-    clock, progress = EpochClock(HostTimeline()), [0, 0]
+    clock, counter = EpochClock(HostTimeline()), [0]
     losses = []
     for number in range(1, EPOCHS + 1):
-        _, loss = train_epoch(trainer, train_input, clock, number=number, progress=progress)
+        _, loss = train_epoch(trainer, train_input, clock, number=number, counter=counter)
         losses.append(loss / train_input.images)
-    _, _, correct = evaluate_epoch(trainer, eval_input, clock, progress=progress)
+    _, _, correct = evaluate_epoch(trainer, eval_input, clock, counter=counter)
     accuracy = correct / eval_input.images
     noise = 2 * (accuracy * (1 - accuracy) / eval_input.images) ** 0.5
     return Run(trainer=trainer, losses=losses, accuracy=accuracy, noise=noise)

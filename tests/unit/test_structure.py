@@ -41,6 +41,10 @@ LIGHT = {
         "import raybench.spec.grid, raybench.catalog.datasets",
         {"torch", "torchvision", "ray", "pandas", "numpy", "scipy", "sklearn", "platformdirs"},
     ),
+    "asking for a trial's process": (
+        "import raybench.trial.process.trial_process",
+        {"torch", "torchvision", "ray", "pandas", "numpy", "scipy"},
+    ),
     "help": (
         "command('--help')",
         {"torch", "torchvision", "ray", "pandas", "numpy", "scipy"},

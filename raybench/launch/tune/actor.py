@@ -16,7 +16,7 @@ from raybench.record.store import Experiment
 from raybench.settings import Workspace
 from raybench.spec.trial import trial_spec
 from raybench.system.ray_gcs import node_is_leaving
-from raybench.trial.process.trial_process import TrialProcess, TrialRequest
+from raybench.trial.process.trial_process import TrialProcess
 
 PUBLISH_EVERY_S = 0.5
 """How often a trial's actor publishes how far it is."""
@@ -89,14 +89,13 @@ class TrialActor(tune.Trainable):
             self._process.record()
 
     def _start(self) -> TrialProcess:
-        request = TrialRequest(
-            spec=self._spec,
-            results=self._experiment.folder.parent,
-            experiment=self._experiment.name,
-            data_root=self._workspace.data,
+        return TrialProcess(
+            self._spec,
+            self._experiment,
+            self._workspace,
             variables=dict(os.environ),
+            stall_s=self._stall_s,
         )
-        return TrialProcess(request, stall_s=self._stall_s)
 
     def _final_result(self, process: TrialProcess) -> dict[str, Any]:
         try:

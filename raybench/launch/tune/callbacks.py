@@ -14,7 +14,7 @@ from raybench.record.schema import ErrorFacts
 from raybench.record.state import ENDED, TrialState
 from raybench.record.store import Experiment
 from raybench.spec.trial import TrialSpec, trial_spec
-from raybench.trial.process.trial_process import unfinished_record
+from raybench.trial.draft import unfinished_record
 
 
 class StopAll(Stopper):

@@ -1,7 +1,8 @@
-"""One try of a tune-up, in a process of its own."""
+"""One candidate of an autotune, tried in a process of its own."""
 
 from __future__ import annotations
 
+import math
 import resource
 import time
 from contextlib import closing
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from raybench.catalog.datasets import load_dataset
-from raybench.settings import workspace
+from raybench.settings import Workspace
 from raybench.spec.trial import ResolvedSpec
 from raybench.trial.input import make_input
 from raybench.trial.measure.clock import EpochClock, timeline_of
@@ -35,24 +36,55 @@ HEADROOM = 0.95
 HOST_SHARE = 0.5
 """Share of the host's free memory that the largest batch may fill on cpu:N."""
 
-FITS, FITS_NOT = "fits", "does not fit"
+FIRST_LOSS_TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "bf16": 1e-2, "fp16": 1e-2}
+"""How far the first step's loss may be from that of fp32, contiguous, eager; relative.
+
+Seen on a CPU for ResNet-18 and GoogLeNet, batch 10, 64 and 224 pixels: 1e-5 for another memory
+format, 3e-3 for bf16, which rounds to 8 bits.
+"""
+
+FALL_TOLERANCE = 0.5
+"""How far the loss's fall over the steps may be from that of fp32, contiguous, eager; relative.
+
+Wide, because batch normalisation over ten images doubles any difference from step to step: another
+memory format alone was seen to change the sixth loss by 15 %. A step that does not train is off
+by 1.
+"""
+
+FITS, OUT_OF_MEMORY = "fits", "out of memory"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Result:
-    """Images/s of the median step, the first loss, and how far it fell."""
+class StepMeasurement:
+    """What an attempt at step settings gave.
+
+    Attributes:
+        images_per_s: of the median step.
+        first_loss: of the first step from the initial weights.
+        loss_fall: first loss minus that of the last of ``AGREEMENT_STEPS`` on the same batch.
+    """
 
     images_per_s: float
     first_loss: float
     loss_fall: float
 
+    def agrees_with(self, plain: StepMeasurement, precision: str) -> bool:
+        """Whether the losses are those of the plain way, within the rounding of a precision."""
+        first = abs(self.first_loss - plain.first_loss)
+        fall = abs(self.loss_fall - plain.loss_fall)
+        return first <= FIRST_LOSS_TOLERANCE[precision] * abs(plain.first_loss) and (
+            fall <= FALL_TOLERANCE * abs(plain.loss_fall)
+        )
 
-# -- what runs in an attempt's process -------------------------------------------------------
+
+def finite(value: float) -> float | None:
+    """Return a loss as a record holds it: null if it is infinite, or not a number."""
+    return value if math.isfinite(value) else None
 
 
-def try_settings(spec: ResolvedSpec, data_root: Path) -> _Result:
+def try_settings(spec: ResolvedSpec, workspace: Workspace) -> StepMeasurement:
     """Train a few steps from the initial weights, then time some more, on one batch."""
-    trainer, images, labels = _prepare(spec, data_root)
+    trainer, images, labels = _prepare(spec, workspace)
     # Its random masks would hide whether losses agree, and its time is not worth measuring.
     for module in trainer.model.modules():
         if isinstance(module, (nn.modules.dropout._DropoutNd, StochasticDepth)):
@@ -64,24 +96,26 @@ def try_settings(spec: ResolvedSpec, data_root: Path) -> _Result:
     losses = [trainer.step(images, labels).clone() for _ in range(AGREEMENT_STEPS)]
     clock = EpochClock(timeline_of(trainer.device))
     clock.start(TIMED_STEPS[1])
-    started = time.perf_counter()
+    started_s = time.perf_counter()
     for count in range(1, TIMED_STEPS[1] + 1):
         trainer.step(images, labels)
         clock.step_done()
-        if count >= TIMED_STEPS[0] and time.perf_counter() - started > TIMED_S:
+        if count >= TIMED_STEPS[0] and time.perf_counter() - started_s > TIMED_S:
             break
     clock.stop_s()
     step_s = float(np.median(clock.steps_ms())) / 1e3
     first, last = losses[0].item(), losses[-1].item()
-    return _Result(images_per_s=len(labels) / step_s, first_loss=first, loss_fall=first - last)
+    return StepMeasurement(
+        images_per_s=len(labels) / step_s, first_loss=first, loss_fall=first - last
+    )
 
 
-def try_batch(spec: ResolvedSpec, data_root: Path) -> str | None:
-    """Train and evaluate a batch; return None if the memory holds it, or ``FITS_NOT``."""
+def try_batch(spec: ResolvedSpec, workspace: Workspace) -> str | None:
+    """Train and evaluate a batch; return None if the memory holds it, or ``OUT_OF_MEMORY``."""
     device = device_of(spec)
     _limit_memory(device)
     try:
-        trainer, images, labels = _prepare(spec, data_root)
+        trainer, images, labels = _prepare(spec, workspace)
         trainer.model.train()
         trainer.accelerate(images, labels)
         for _ in range(2):
@@ -91,7 +125,7 @@ def try_batch(spec: ResolvedSpec, data_root: Path) -> str | None:
         timeline_of(device).synchronize()
     except Exception as error:
         if is_out_of_memory(error):
-            return FITS_NOT
+            return OUT_OF_MEMORY
         raise
     return None
 
@@ -108,15 +142,12 @@ def _limit_memory(device: torch.device) -> None:
     Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-def _prepare(spec: ResolvedSpec, data_root: Path) -> tuple[Trainer, Tensor, Tensor]:
+def _prepare(spec: ResolvedSpec, workspace: Workspace) -> tuple[Trainer, Tensor, Tensor]:
     """Return a trainer, and the trial's first batch on its device."""
     set_switches(spec)
     device = device_of(spec)
     images = load_dataset(
-        spec.dataset,
-        workspace(data=data_root),
-        train_limit=spec.train_limit,
-        eval_limit=spec.eval_limit,
+        spec.dataset, workspace, train_limit=spec.train_limit, eval_limit=spec.eval_limit
     )
     trainer = Trainer(spec, images.num_classes, device)
     alone = spec.model_copy(update={"num_workers": 0})

@@ -1,130 +1,109 @@
-"""What a spec leaves open is decided by trying: the fastest execution, the largest batch.
+"""What a spec leaves open is resolved by trying: the fastest execution, the largest batch.
 
 ``execution: best`` tries the combinations of precision, memory format, execution and optimizer
 that the hardware supports, each for a few steps on one batch that is on the device, and takes the
 fastest whose losses agree with those of the plain way: fp32, contiguous, eager. ``batch_size:
-largest`` takes the largest batch that the device's memory holds. Every attempt runs in a clean
-process of its own, so that none leaves anything to the next one, or to the trial.
+largest`` takes the largest batch that the device's memory holds. Every candidate is tried in a
+clean process of its own, so that none leaves anything to the next one, or to the trial.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
-import math
 import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, get_args
-
-import torch
 
 from raybench.catalog.datasets import DATASETS
 from raybench.errors import RaybenchError, SpecError, TrialFailed
 from raybench.record.autotune import Autotune, Candidate, StepSettings
-from raybench.record.store import Experiment, write_once
-from raybench.record.upgrades import autotune_of_version_2
+from raybench.record.state import Listener, PhaseStarted
+from raybench.record.store import Experiment
+from raybench.settings import Workspace
 from raybench.spec.fields import MemoryFormat, Precision
 from raybench.spec.trial import ResolvedSpec, TrialSpec
-from raybench.trial.autotune.attempt import FITS, FITS_NOT, _Result, try_batch, try_settings
+from raybench.trial.autotune.attempt import (
+    FITS,
+    OUT_OF_MEMORY,
+    StepMeasurement,
+    finite,
+    try_batch,
+    try_settings,
+)
+from raybench.trial.autotune.kept import forget, keep, known
 from raybench.trial.process.forkserver import CallFailedError, ProcessDiedError, call
-
-FIRST_LOSS_TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "bf16": 1e-2, "fp16": 1e-2}
-"""How far the first step's loss may be from that of fp32, contiguous, eager; relative.
-
-Seen on a CPU for ResNet-18 and GoogLeNet, batch 10, 64 and 224 pixels: 1e-5 for another memory
-format, 3e-3 for bf16, which rounds to 8 bits.
-"""
-
-FALL_TOLERANCE = 0.5
-"""How far the loss's fall over the steps may be from that of fp32, contiguous, eager; relative.
-
-Wide, because batch normalisation over ten images doubles any difference from step to step: another
-memory format alone was seen to change the sixth loss by 15 %. A step that does not train is off
-by 1.
-"""
 
 ATTEMPT_TIMEOUT_S = 1200.0
 """Compiling a large model takes minutes; longer than this is a hang."""
 
+Try = Callable[[ResolvedSpec, Workspace], Any]
+"""``try_settings`` or ``try_batch``."""
 
-def decide(
+
+def autotune(
     spec: TrialSpec,
     experiment: Experiment,
-    data_root: Path,
-    tell: Callable[[str], None] = lambda _what: None,
+    workspace: Workspace,
+    listen: Listener,
     *,
     again: bool = False,
-) -> Autotune:
-    """Decide what a spec leaves open, once for all its repeats in an experiment.
+) -> Autotune | None:
+    """Resolve what a spec leaves open, once for all its repeats in an experiment.
 
     Args:
         spec: with ``execution: best``, ``batch_size: largest`` or both.
-        experiment: keeps what was decided, so that all repeats are executed alike.
-        data_root: where the datasets lie.
-        tell: is told what is tried, before each attempt.
-        again: whether to forget what was decided before.
+        experiment: keeps what was found, so that all repeats are executed alike.
+        workspace: where the datasets lie.
+        listen: is told of each candidate before it is tried, as a phase ``autotune: …``.
+        again: whether to forget what was found before.
+
+    Returns:
+        What was found; None where the spec leaves nothing open.
 
     Raises:
         TrialFailed: not even the plain way works.
         ResultsError: the experiment's folder cannot be written.
     """
-    path = experiment.tune_up_path(spec, f"torch {torch.__version__}")
+    if spec.is_resolved:
+        return None
     if again:
-        path.unlink(missing_ok=True)
-    if (known := _read(path)) is not None:
-        return known
-    found = tune_up(spec, data_root, tell)
-    kept = write_once(path, found.model_dump_json(indent=1).encode() + b"\n")
-    return Autotune.model_validate_json(kept)
+        forget(experiment, spec)
+    found = known(experiment, spec)
+    if found is not None:
+        return found
+    return keep(experiment, spec, resolve(spec, workspace, listen))
 
 
-def _read(path: Path) -> Autotune | None:
-    """Return what was decided before; a damaged file does not count, and goes."""
-    try:
-        return Autotune.model_validate(autotune_of_version_2(json.loads(path.read_bytes())))
-    except FileNotFoundError:
-        return None
-    except (ValueError, AttributeError):
-        path.unlink(missing_ok=True)
-        return None
-
-
-def tune_up(
-    spec: TrialSpec, data_root: Path, tell: Callable[[str], None] = lambda _what: None
-) -> Autotune:
-    """Try what the spec leaves open; see ``decide``.
+def resolve(spec: TrialSpec, workspace: Workspace, listen: Listener) -> Autotune:
+    """Try what the spec leaves open; see ``autotune``.
 
     Raises:
         TrialFailed: not even the plain way works.
     """
-    started = time.perf_counter()
-    bench = _Bench(spec=spec, data_root=data_root, tell=tell)
-    largest = spec.batch_size == "largest"
-    batch_size = 1 if spec.batch_size == "largest" else spec.batch_size
-    settings = _plain(spec, batch_size)
-    reasons = []
-    if largest:
-        settings = bench.with_largest_batch(settings)
+    started_s = time.perf_counter()
+    search = _Search(spec=spec, workspace=workspace, listen=listen)
+    settings, reasons = _plain(spec), []
+    if spec.batch_size == "largest":
+        settings = search.with_largest_batch(settings)
     if spec.execution == "best":
-        settings, reason = bench.fastest(settings)
+        settings, reason = search.fastest(settings)
         reasons.append(reason)
-        if largest:
-            settings = bench.with_largest_batch(settings, known=settings.batch_size)
-    if largest:
-        reasons.append(bench.why_largest(settings))
+        if spec.batch_size == "largest":
+            settings = search.with_largest_batch(settings, known=settings.batch_size)
+    if spec.batch_size == "largest":
+        reasons.append(search.why_largest(settings))
     return Autotune(
         chosen=settings,
         reason="; ".join(reasons),
-        candidates=tuple(bench.attempts),
-        time_s=time.perf_counter() - started,
+        candidates=tuple(search.candidates),
+        time_s=time.perf_counter() - started_s,
         hostname=socket.gethostname(),
     )
 
 
-def _plain(spec: TrialSpec, batch_size: int) -> StepSettings:
+def _plain(spec: TrialSpec) -> StepSettings:
     """Return what the spec says, with what every device can do for what it leaves open."""
     return StepSettings(
         precision=spec.precision,
@@ -132,18 +111,18 @@ def _plain(spec: TrialSpec, batch_size: int) -> StepSettings:
         execution="eager" if spec.execution == "best" else spec.execution,
         fused_optimizer=spec.fused_optimizer,
         cudnn_benchmark=spec.cudnn_benchmark,
-        batch_size=batch_size,
+        batch_size=1 if spec.batch_size == "largest" else spec.batch_size,
     )
 
 
 @dataclass
-class _Bench:
-    """A tune-up under way."""
+class _Search:
+    """An autotune under way."""
 
     spec: TrialSpec
-    data_root: Path
-    tell: Callable[[str], None]
-    attempts: list[Candidate] = field(default_factory=list)
+    workspace: Workspace
+    listen: Listener
+    candidates: list[Candidate] = field(default_factory=list)
 
     # -- the fastest execution -----------------------------------------------------------------
 
@@ -157,42 +136,41 @@ class _Bench:
         reference = self._measure(plain)
         if isinstance(reference, str):
             raise TrialFailed(
-                "tune_up",
-                f"the tune-up's plain way ({plain.title}) failed: {reference}",
+                "autotune",
+                f"the plain way ({plain.title}) failed: {reference}",
                 hint="name an execution and a batch size that work",
             )
-        best, best_rate = plain, reference.images_per_s
-        rates = {plain: best_rate}
+        rates = {plain: reference.images_per_s}
         self._note(plain, reference, "slower")
-
-        def consider(settings: StepSettings) -> None:
-            nonlocal best, best_rate
-            result = self._measure(settings)
-            if isinstance(result, str):
-                self._note(settings, None, f"failed: {result}")
-            elif not _agree(result, reference, settings.precision):
-                self._note(settings, result, "losses differ")
-            else:
-                self._note(settings, result, "slower")
-                rates[settings] = result.images_per_s
-                if result.images_per_s > best_rate:
-                    best, best_rate = settings, result.images_per_s
-
         for settings in self._combinations(plain):
-            consider(settings)
+            self._consider(settings, reference, rates)
         for change in (
             {"cudnn_benchmark": True},
             {"fused_optimizer": True},
             {"execution": "compile"},
         ):
-            for settings in self._possible(best, change):
-                consider(settings)
-        self._mark(best, "chosen")
+            for settings in self._possible(_fastest_of(rates), change):
+                self._consider(settings, reference, rates)
+        best = _fastest_of(rates)
+        self._mark_chosen(best)
         reason = (
-            f"{best_rate:.1f} images/s, the fastest of {len(rates)} whose losses agree; "
+            f"{rates[best]:.1f} images/s, the fastest of {len(rates)} whose losses agree; "
             f"{plain.title}: {reference.images_per_s:.1f}"
         )
         return best, reason
+
+    def _consider(
+        self, settings: StepSettings, reference: StepMeasurement, rates: dict[StepSettings, float]
+    ) -> None:
+        """Try settings; if their losses agree with the reference's, add their rate."""
+        result = self._measure(settings)
+        if isinstance(result, str):
+            self._note(settings, None, f"failed: {result}")
+        elif not result.agrees_with(reference, settings.precision):
+            self._note(settings, result, "losses differ")
+        else:
+            self._note(settings, result, "slower")
+            rates[settings] = result.images_per_s
 
     def _combinations(self, plain: StepSettings) -> Iterator[StepSettings]:
         ways = itertools.product(
@@ -213,13 +191,13 @@ class _Bench:
             self.spec.resolved(changed)
         except SpecError:
             return
-        if changed not in [attempt.settings for attempt in self.attempts]:
+        if changed not in [candidate.settings for candidate in self.candidates]:
             yield changed
 
-    def _measure(self, settings: StepSettings) -> _Result | str:
+    def _measure(self, settings: StepSettings) -> StepMeasurement | str:
         """Return what an attempt gave, or why it gave nothing."""
-        result = self._call(try_settings, settings)
-        return result if isinstance(result, _Result) else str(result)
+        result = self._try(try_settings, settings)
+        return result if isinstance(result, StepMeasurement) else str(result)
 
     # -- the largest batch ---------------------------------------------------------------------
 
@@ -228,17 +206,17 @@ class _Bench:
 
         def fits(batch_size: int) -> bool:
             tried = settings.model_copy(update={"batch_size": batch_size})
-            problem = self._call(try_batch, tried)
-            if problem not in (None, FITS_NOT):
-                raise TrialFailed("tune_up", f"{tried.title} failed: {problem}")
-            self._note(tried, None, FITS_NOT if problem else FITS)
+            problem = self._try(try_batch, tried)
+            if problem not in (None, OUT_OF_MEMORY):
+                raise TrialFailed("autotune", f"{tried.title} failed: {problem}")
+            self._note(tried, None, OUT_OF_MEMORY if problem else FITS)
             return not problem
 
         # Other settings need other memory, so that what fitted before is asked again.
         found = largest(fits, self._most_images, known if known and fits(known) else 0)
         if not found:
             raise TrialFailed(
-                "tune_up",
+                "autotune",
                 f"not even one image of {self.spec.image_size}×{self.spec.image_size} fits",
                 hint="a smaller image_size, or hardware with more memory",
             )
@@ -257,38 +235,43 @@ class _Bench:
 
     # -- attempts ------------------------------------------------------------------------------
 
-    def _call(self, attempt: Callable[[ResolvedSpec, Path], Any], settings: StepSettings) -> Any:
+    def _try(self, attempt: Try, settings: StepSettings) -> Any:
         """Return what an attempt returned in a process of its own, or why it failed."""
-        self.tell(settings.title)
+        self.listen(PhaseStarted(f"autotune: {settings.title}"))
         spec = self.spec.resolved(settings)
         try:
-            return call(attempt, spec, self.data_root, timeout_s=ATTEMPT_TIMEOUT_S)
+            return call(attempt, spec, self.workspace, timeout_s=ATTEMPT_TIMEOUT_S)
         except ProcessDiedError as error:
             killed = "SIGKILL" in str(error) and attempt is try_batch
-            return FITS_NOT if killed else f"its process {error}"
+            return OUT_OF_MEMORY if killed else f"its process {error}"
         except RaybenchError as error:
             return error.message
         except CallFailedError as error:
             return str(error)
 
-    def _note(self, settings: StepSettings, result: _Result | None, outcome: str) -> None:
-        self.attempts.append(
+    def _note(self, settings: StepSettings, result: StepMeasurement | None, outcome: str) -> None:
+        self.candidates.append(
             Candidate(
                 settings=settings,
                 images_per_s=result and result.images_per_s,
-                first_loss=result and _finite(result.first_loss),
-                loss_fall=result and _finite(result.loss_fall),
+                first_loss=result and finite(result.first_loss),
+                loss_fall=result and finite(result.loss_fall),
                 outcome=outcome,
             )
         )
 
-    def _mark(self, settings: StepSettings, outcome: str) -> None:
-        self.attempts = [
-            a.model_copy(update={"outcome": outcome})
-            if a.settings == settings and a.images_per_s is not None
-            else a
-            for a in self.attempts
+    def _mark_chosen(self, settings: StepSettings) -> None:
+        self.candidates = [
+            candidate.model_copy(update={"outcome": "chosen"})
+            if candidate.settings == settings and candidate.images_per_s is not None
+            else candidate
+            for candidate in self.candidates
         ]
+
+
+def _fastest_of(rates: dict[StepSettings, float]) -> StepSettings:
+    """Return the settings of the highest rate, of equal ones those that were tried first."""
+    return max(rates, key=lambda settings: rates[settings])
 
 
 def largest(fits: Callable[[int], bool], most: int, known: int = 0) -> int:
@@ -315,15 +298,3 @@ def largest(fits: Callable[[int], bool], most: int, known: int = 0) -> int:
         else:
             bad = middle
     return good
-
-
-def _agree(result: _Result, plain: _Result, precision: str) -> bool:
-    first = abs(result.first_loss - plain.first_loss)
-    fall = abs(result.loss_fall - plain.loss_fall)
-    return first <= FIRST_LOSS_TOLERANCE[precision] * abs(plain.first_loss) and (
-        fall <= FALL_TOLERANCE * abs(plain.loss_fall)
-    )
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""What else runs on the host while a trial is timed."""
+"""Which other trials run on the node while one is timed."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+from raybench.record.noted import Missing
+
 SHARED_MEMORY = Path("/dev/shm")
 
 
-class HostRegistry:
-    """The trials that are being timed on this host, whoever runs them.
+class CoLocation:
+    """The trials that are being timed on this node, whoever runs them.
 
     Each trial holds a lock on a file of its own, in its user's folder; the kernel lets go of it
     when the process dies, whatever it dies of. Others only ask whether a lock is held.
 
     Args:
-        base: a folder of this host alone that every user can write to.
+        base: a folder of this node alone that every user can write to.
 
-    Attributes:
-        unavailable: why trials cannot be noted here, or None.
-
-    Entered around the timed epochs; look between them. A trial that came and went between two
-    looks leaves its mark on the folder's time of change, and counts as one.
+    Entered around the timed epochs; sampled between them. A trial that came and went between two
+    samples leaves its mark on the folder's time of change, and counts as one.
     """
 
     def __init__(self, base: Path | None = None) -> None:
-        self._base = base or host_folder()
+        self._base = base or node_folder()
         self._folder = self._base / f"raybench-{os.getuid()}"
         self._file: int | None = None
         self._path: Path | None = None
-        self.unavailable: str | None = None
+        self._unavailable: Missing | None = None
         self._changes: dict[Path, int] = {}
-        self._most = 0
+        self._maximum = 0
 
-    def __enter__(self) -> HostRegistry:
+    def __enter__(self) -> CoLocation:
         try:
             _own_folder(self._folder)
             self._register()
         except OSError as error:
-            self.unavailable = f"cannot note trials in {self._folder}: {error.strerror}"
+            why = f"cannot note trials in {self._folder}: {error.strerror}"
+            self._unavailable = Missing(why)
         else:
             self._changes = self._folder_changes()
-            self.look()
+            self.sample()
         return self
 
     def __exit__(
@@ -59,32 +59,28 @@ class HostRegistry:
     ) -> None:
         if self._file is None or self._path is None:
             return
-        self.look()
+        self.sample()
         with contextlib.suppress(OSError):  # cleared away by somebody: nothing is left to do
             # A worker that was forked meanwhile may hold the lock on, but of no file to be found.
             self._path.unlink()
         os.close(self._file)
         self._file = None
 
-    def look(self) -> None:
-        """Look who else is timing a trial now; for between epochs, never inside the clock."""
+    def sample(self) -> None:
+        """Count who else is timing a trial now; for between epochs, never inside the clock."""
         if self._file is None:
             return
         changes = self._folder_changes()
-        beside = sum(_is_held(path) for path in self._trials() if path != self._path)
+        others = sum(_is_held(path) for path in self._trials() if path != self._path)
         if changes != self._changes:
-            beside = max(beside, 1)
+            others = max(others, 1)
         self._changes = changes
-        self._most = max(self._most, beside)
+        self._maximum = max(self._maximum, others)
 
-    def seen(self) -> int | None:
-        """Return the most other trials seen so far; None where ``unavailable`` says why."""
-        return None if self.unavailable else self._most
-
-    @staticmethod
-    def load_average() -> float:
-        """Return the host's load average over the last minute."""
-        return os.getloadavg()[0]
+    @property
+    def maximum(self) -> int | Missing:
+        """The most other trials seen at once so far, or why they could not be."""
+        return self._maximum if self._unavailable is None else self._unavailable
 
     def _register(self) -> None:
         """Lock a file, then give it the name that others look for."""
@@ -113,8 +109,8 @@ class HostRegistry:
         return changes
 
 
-def host_folder() -> Path:
-    """Return a folder of this host alone: shared memory, or the folder for temporary files."""
+def node_folder() -> Path:
+    """Return a folder of this node alone: shared memory, or the folder for temporary files."""
     writable = SHARED_MEMORY.is_dir() and os.access(SHARED_MEMORY, os.W_OK | os.X_OK)
     return SHARED_MEMORY if writable else Path(tempfile.gettempdir())
 

@@ -8,18 +8,27 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pynvml
 
+from raybench.record.noted import Missing, Noted, noted
 from raybench.record.schema import DeviceTelemetry, Range
 from raybench.system.gpus import NO_NVML, nvml_handle, whole_gpu
 
 if TYPE_CHECKING:
     import torch
 
-SAMPLED = ("power_w", "utilization", "sm_clock_mhz", "memory_clock_mhz", "temperature_c")
-"""Figures that become ranges, by their names in the record."""
+SAMPLED: dict[str, Callable[[Any, Any], float]] = {
+    "power_w": lambda nvml, gpu: nvml.nvmlDeviceGetPowerUsage(gpu) / 1000,
+    "utilization": lambda nvml, gpu: nvml.nvmlDeviceGetUtilizationRates(gpu).gpu / 100,
+    "sm_clock_mhz": lambda nvml, gpu: nvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM),
+    "memory_clock_mhz": lambda nvml, gpu: nvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_MEM),
+    "temperature_c": lambda nvml, gpu: nvml.nvmlDeviceGetTemperature(
+        gpu, pynvml.NVML_TEMPERATURE_GPU
+    ),
+}
+"""Figures that become ranges, by their names in the record, each with the question to NVML."""
 
 OF_THE_WHOLE_GPU = ("energy_j", "power_w", "utilization")
 """Figures that NVML has only for a whole GPU, so that on a slice they are the neighbours' too."""
@@ -68,8 +77,8 @@ class DeviceSampler:
         now: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._nvml, self._now, self._interval_s = nvml, now, interval_s
-        self._absent: str | None = None
-        self._reasons: dict[str, str] = {}
+        self._absent: Missing | None = None
+        self._reasons: dict[str, Missing] = {}
         self._values: dict[str, list[float]] = defaultdict(list)
         self._throttled: set[str] = set()
         self._power: list[tuple[float, float]] = []
@@ -85,21 +94,21 @@ class DeviceSampler:
 
     def _find(self, device: torch.device, find: Callable[[torch.device, Any], Any]) -> Any | None:
         if device.type != "cuda":
-            self._absent = "measured on a CPU, which NVML does not see"
+            self._absent = Missing("measured on a CPU, which NVML does not see")
             return None
         try:
             self._nvml.nvmlInit()
         except pynvml.NVMLError as error:
-            self._absent = f"{NO_NVML}: {error}"
+            self._absent = Missing(f"{NO_NVML}: {error}")
             return None
         handle = find(device, self._nvml)
         if handle is None:
-            self._absent = "NVML does not know this CUDA device"
+            self._absent = Missing("NVML does not know this CUDA device")
             self._nvml.nvmlShutdown()
             return None
         gpu = whole_gpu(handle, self._nvml)
         if gpu is not handle:
-            why = "a MIG slice: NVML has it for the whole GPU only"
+            why = Missing("a MIG slice: NVML has it for the whole GPU only")
             self._reasons = dict.fromkeys(OF_THE_WHOLE_GPU, why)
         return gpu
 
@@ -135,35 +144,31 @@ class DeviceSampler:
         self._thread = None
         self._nvml.nvmlShutdown()
 
-    def telemetry(self) -> tuple[DeviceTelemetry | None, dict[str, str]]:
-        """Return what was seen in all windows, and why a figure is null."""
+    def telemetry(self) -> Noted[DeviceTelemetry] | Missing:
+        """Return what was seen in all windows."""
         if self._absent is not None:
-            return None, {"device_telemetry": self._absent}
+            return self._absent
         if not self._samples:
-            return None, {"device_telemetry": "no epoch was timed"}
-        reasons = dict(self._reasons)
+            return Missing("no epoch was timed")
         energy_j, method = self._energy()
-        if method is None:
-            reasons["energy_j"] = reasons["energy_method"] = reasons["power_w"]
-        else:
-            reasons.pop("energy_j", None)
-        throttled = None if "throttle_reasons" in reasons else tuple(sorted(self._throttled))
-        ranges = {name: None if name in reasons else _range(self._values[name]) for name in SAMPLED}
-        telemetry = DeviceTelemetry(
+        ranges = {name: self._reasons.get(name) or _range(self._values[name]) for name in SAMPLED}
+        throttled = self._reasons.get("throttle_reasons") or tuple(sorted(self._throttled))
+        return noted(
+            DeviceTelemetry,
             energy_j=energy_j,
             energy_method=method,
             throttle_reasons=throttled,
             samples=self._samples,
             **ranges,
         )
-        return telemetry, {f"device_telemetry.{name}": why for name, why in reasons.items()}
 
-    def _energy(self) -> tuple[float | None, Literal["counter", "integrated_power"] | None]:
+    def _energy(self) -> tuple[float | Missing, str | Missing]:
+        """Return joules, and how they were had."""
         if "energy_j" not in self._reasons and self._counted_j > 0:
             return self._counted_j, "counter"
         if "power_w" not in self._reasons:
             return self._integrated_j, "integrated_power"
-        return None, None
+        return self._reasons["power_w"], self._reasons["power_w"]
 
     def _watch(self) -> None:
         due = self._now()
@@ -177,44 +182,43 @@ class DeviceSampler:
 
     def _sample(self) -> None:
         """Ask for each figure once; one that the GPU does not have is not asked for again."""
-        nvml, gpu, now = self._nvml, self._handle, self._now()
+        now = self._now()
         self._samples += 1
-        power_w = self._ask("power_w", lambda: nvml.nvmlDeviceGetPowerUsage(gpu) / 1000)
+        answers = {name: self._ask(name, question) for name, question in SAMPLED.items()}
+        power_w = answers["power_w"]
         if power_w is not None:
             self._power.append((now, power_w))
-        self._ask("utilization", lambda: nvml.nvmlDeviceGetUtilizationRates(gpu).gpu / 100)
-        self._ask("sm_clock_mhz", lambda: nvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM))
-        self._ask(
-            "memory_clock_mhz", lambda: nvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_MEM)
-        )
-        self._ask(
-            "temperature_c",
-            lambda: nvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU),
-        )
-        mask = self._ask(
-            "throttle_reasons", lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu)
-        )
+        mask = self._ask("throttle_reasons", _throttle_mask)
         bits = int(mask or 0)
         self._throttled.update(name for bit, name in THROTTLE_REASONS.items() if bits & bit)
 
     def _counter_j(self) -> float | None:
-        nvml, gpu = self._nvml, self._handle
-        return self._ask("energy_j", lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1000)
+        return self._ask("energy_j", _counted_j)
 
-    def _ask(self, figure: str, question: Callable[[], float]) -> float | None:
+    def _ask(self, figure: str, question: Callable[[Any, Any], float]) -> float | None:
         """Keep and return the answer; the first refusal becomes the reason of a null."""
         if figure in self._reasons:
             return None
         try:
-            value = float(question())
+            value = float(question(self._nvml, self._handle))
         except pynvml.NVMLError as error:
-            self._reasons[figure] = f"NVML: {error}"
+            self._reasons[figure] = Missing(f"NVML: {error}")
             return None
         if value == 0 and figure in NEVER_ZERO:
-            self._reasons[figure] = "NVML says 0, which a device that measures it cannot say"
+            self._reasons[figure] = Missing(
+                "NVML says 0, which a device that measures it cannot say"
+            )
             return None
         self._values[figure].append(value)
         return value
+
+
+def _throttle_mask(nvml: Any, gpu: Any) -> float:
+    return float(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu))
+
+
+def _counted_j(nvml: Any, gpu: Any) -> float:
+    return float(nvml.nvmlDeviceGetTotalEnergyConsumption(gpu)) / 1000
 
 
 def _integral(samples: list[tuple[float, float]]) -> float:

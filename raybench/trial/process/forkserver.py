@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 GRACE_S = 20.0
 """Seconds that an interrupted process has to end in good order before it is killed."""
 
-_PRELOADED = ["raybench.trial.run", "torchvision"]
+PRELOADED = ["raybench.trial.run", "torchvision"]
+"""Modules that the server imports before the first process is forked from it."""
 
 
 def fork_server() -> Any:
     """Return the context that clean processes, their pipes and counters come from."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
+    context.set_forkserver_preload(PRELOADED)
     return context
 
 

@@ -123,11 +123,11 @@ def test_the_best_settings_are_those_of_a_tune_up(monkeypatch: pytest.MonkeyPatc
     )  # fmt: skip
     asked: list[Any] = []
 
-    def tuned(spec: Any, _root: Path) -> Autotune:
+    def tuned(spec: Any, *_where: Any) -> Autotune:
         asked.append(spec)
         return Autotune(chosen=chosen, reason="", candidates=(), time_s=1.0, hostname="here")
 
-    monkeypatch.setattr("raybench.trial.autotune.search.tune_up", tuned)
+    monkeypatch.setattr("raybench.trial.autotune.search.resolve", tuned)
     pairs = workloads.best("squeezenet1_1", Effort(hardware="cpu:1", pairs=2, steps=1))
     assert [spec.execution for spec in asked] == ["best"]
     assert len(pairs) == 2

@@ -17,7 +17,8 @@ from raybench.cli.main import ALIASES, COMMANDS, application
 from raybench.cli.options import PANELS
 from raybench.record.store import Experiment
 from raybench.spec.trial import TrialSpec
-from raybench.trial.autotune import search as tune_up
+from raybench.trial.autotune import search
+from raybench.trial.autotune.attempt import StepMeasurement
 
 SMALL = [
     "-s", "image_size=16", "-s", "epochs=1", "-s", "batch_size=32", "-s", "train_limit=64",
@@ -206,14 +207,14 @@ def test_a_bug_is_one_line_unless_debug_is_asked_for(monkeypatch: pytest.MonkeyP
     assert isinstance(invoke("plan", grid).exception, LookupError)
 
 
-def test_a_tune_up_tells_what_it_tried_and_how_to_name_it(
+def test_an_autotune_tells_what_it_tried_and_how_to_name_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answered(_attempt: Any, spec: Any, *_arguments: Any, **_limit: Any) -> Any:
         rate = 200.0 if spec.precision == "bf16" else 100.0
-        return tune_up._Result(images_per_s=rate, first_loss=2.3, loss_fall=0.5)
+        return StepMeasurement(images_per_s=rate, first_loss=2.3, loss_fall=0.5)
 
-    monkeypatch.setattr(tune_up, "call", answered)
+    monkeypatch.setattr(search, "call", answered)
     result = invoke(
         *("autotune", "resnet18", "digits", "--hardware", "cpu:1", "--results", str(tmp_path))
     )
@@ -231,13 +232,13 @@ def test_a_tune_up_tells_what_it_tried_and_how_to_name_it(
     assert "trying" not in again.stderr
 
 
-def test_a_tune_up_with_nothing_to_find_is_refused() -> None:
+def test_an_autotune_with_nothing_to_find_is_refused() -> None:
     result = invoke("autotune", "resnet18", "digits", "-s", "execution=eager")
     assert result.exit_code == 2
     assert "there is nothing to find" in result.stderr
 
 
-def test_runs_at_their_best_share_a_tune_up_and_a_table(
+def test_runs_at_their_best_share_an_autotune_and_a_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")  # compiling takes a minute
@@ -246,8 +247,8 @@ def test_runs_at_their_best_share_a_tune_up_and_a_table(
         best = invoke(*command, "--execution", "best", "--repeat", repeat)
         assert best.exit_code == 0, best.output
         assert "as autotune chose" in best.stdout
-    assert "tune-up: fp32, contiguous, eager, batch 32" not in best.stderr, "found before"
-    assert len(list((tmp_path / "runs" / "tune-up").iterdir())) == 1
+    assert "autotune: fp32, contiguous, eager, batch 32" not in best.stderr, "found before"
+    assert len(list((tmp_path / "runs" / "autotune").iterdir())) == 1
     assert invoke(*command).exit_code == 0
     tables = plain(invoke("analyze", str(tmp_path / "runs"), "--table", "running-time").stdout)
     assert "Running time (s) — execution eager" in tables

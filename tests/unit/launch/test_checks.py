@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from raybench.cli.main import application
 from raybench.launch import checks as module
 from raybench.launch.checks import Check, judge_gpus
-from raybench.system.gpus import visible_gpus
+from raybench.system.gpus import gpus_shown_by
 from raybench.system.kernels import GpuCheck
-from raybench.system.software import DISTORTING
+from raybench.system.variables import INTERFERING
 
 NO_KERNEL = "CUDA error: no kernel image is available for execution on the device"
 CURRENT = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")
@@ -27,7 +27,7 @@ def checked(
 
 
 def judged(*gpus: GpuCheck, nvml: FakeNvml | None = None, required: bool = False) -> list[Check]:
-    seen = visible_gpus(nvml or FakeNvml(driver=None), {})
+    seen = gpus_shown_by(None, nvml or FakeNvml(driver=None))
     return list(
         judge_gpus(seen, gpus, torch_version="2.15.0", architectures=CURRENT, required=required)
     )
@@ -136,7 +136,7 @@ def test_slurm_may_be_absent_or_in_part(
 def test_variables_that_falsify_a_measurement_are_a_warning(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in DISTORTING:
+    for name in INTERFERING:
         monkeypatch.delenv(name, raising=False)
     assert list(module._variables()) == []
     monkeypatch.setenv("CUDA_LAUNCH_BLOCKING", "1")

@@ -7,7 +7,7 @@ from fake_nvml import FakeNvml, a10g, sliced_a100, tesla_k80, tesla_p100
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raybench.system.gpus import GpuFacts, visible_gpus
+from raybench.system.gpus import GpuFacts, gpus_shown_by, visible_gpus
 
 P100 = "GPU-ec315101-2c81-1317-1df0-43cfb01564c1"
 A10G = "GPU-9a9a6c50-2a47-2f51-a902-b82c3b127e94"
@@ -15,8 +15,7 @@ A10G = "GPU-9a9a6c50-2a47-2f51-a902-b82c3b127e94"
 
 def names(visible: str | None, nvml: FakeNvml | None = None) -> list[str]:
     nvml = nvml or FakeNvml(tesla_p100(), a10g())
-    environ = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
-    found = visible_gpus(nvml, environ)
+    found = gpus_shown_by(visible, nvml)
     assert nvml.sessions == 0
     return [gpu.name for gpu in found]
 
@@ -64,14 +63,13 @@ def test_a_sliced_gpu_gives_a_slice() -> None:
     nvml = FakeNvml(sliced_a100())
     whole, first, second = (gpu.uuid for gpu in nvml.all())
     for visible, uuid in ((None, first), ("0", first), (whole, first), (second, second)):
-        environ = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
-        (gpu,) = visible_gpus(nvml, environ)
+        (gpu,) = gpus_shown_by(visible, nvml)
         assert (gpu.uuid, gpu.mig, gpu.memory_bytes) == (uuid, True, 19968 << 20)
         assert gpu.compute_capability == (8, 0)
 
 
 def test_what_nvml_refuses_is_none() -> None:
-    (gpu,) = visible_gpus(FakeNvml(tesla_p100()), {})
+    (gpu,) = gpus_shown_by(None, FakeNvml(tesla_p100()))
     assert gpu == GpuFacts(
         name="Tesla P100-PCIE-16GB",
         uuid=P100,
@@ -85,6 +83,14 @@ def test_what_nvml_refuses_is_none() -> None:
 def test_a_multi_process_server_is_noticed() -> None:
     gpu = tesla_k80()
     gpu.processes = {34965: "python", 611: "/usr/bin/nvidia-cuda-mps-server"}
-    assert visible_gpus(FakeNvml(gpu), {})[0].mps is True
+    assert gpus_shown_by(None, FakeNvml(gpu))[0].mps is True
     gpu.processes = {34965: "python"}
-    assert visible_gpus(FakeNvml(gpu), {})[0].mps is False
+    assert gpus_shown_by(None, FakeNvml(gpu))[0].mps is False
+
+
+def test_what_is_visible_is_what_the_variable_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = FakeNvml(tesla_p100(), a10g())
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert [gpu.name for gpu in visible_gpus(nvml)] == ["NVIDIA A10G"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert len(visible_gpus(nvml)) == 2

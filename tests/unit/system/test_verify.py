@@ -13,7 +13,7 @@ from fake_nvml import FakeNvml, a10g, sliced_a100, tesla_p100
 from raybench.errors import HardwareError
 from raybench.system import cpus as cpus_module
 from raybench.system import verify as devices
-from raybench.system.gpus import GpuFacts, visible_gpus
+from raybench.system.gpus import GpuFacts, gpus_shown_by
 from raybench.system.verify import compare_gpu, default_hardware, describe_hardware
 
 CPU = torch.device("cpu")
@@ -29,84 +29,82 @@ def one_thread() -> Iterator[None]:
 
 
 def gpu(device: object) -> GpuFacts:
-    return visible_gpus(FakeNvml(device), {})[0]
+    return gpus_shown_by(None, FakeNvml(device))[0]
 
 
 @pytest.mark.usefixtures("one_thread")
 class TestCpu:
     def test_kept(self) -> None:
-        facts, missing = describe_hardware("cpu:1", CPU, verify=True, environ={})
+        facts, missing = describe_hardware("cpu:1", CPU, verify=True)
         assert facts.verified
         assert facts.detected is not None
         assert facts.detected.endswith(", 1 thread")
-        assert {name for name, value in facts if value is None} == {
-            name.removeprefix("hardware.") for name in missing
-        }
+        assert {name for name, value in facts if value is None} == set(missing)
 
     def test_fewer_cpus_than_promised(self) -> None:
         label = f"cpu:{THIS_HOST + 1}"
         with pytest.raises(HardwareError, match=f"{label} was promised.*may use {THIS_HOST} CPU"):
-            describe_hardware(label, CPU, verify=True, environ={})
-        facts, _ = describe_hardware(label, CPU, verify=False, environ={})
+            describe_hardware(label, CPU, verify=True)
+        facts, _ = describe_hardware(label, CPU, verify=False)
         assert not facts.verified
 
     @pytest.mark.skipif(THIS_HOST < 2, reason="needs two processors")
     def test_threads_and_workers_share_what_was_promised(self) -> None:
         with pytest.raises(HardwareError, match="torch uses 1 thread"):
-            describe_hardware("cpu:2", CPU, verify=True, environ={})
-        facts, _ = describe_hardware("cpu:2", CPU, verify=True, workers=1, environ={})
+            describe_hardware("cpu:2", CPU, verify=True)
+        facts, _ = describe_hardware("cpu:2", CPU, verify=True, workers=1)
         assert facts.verified
         assert facts.detected is not None
         assert facts.detected.endswith(", 1 thread and 1 worker")
 
     @pytest.mark.skipif(THIS_HOST < 2, reason="needs two processors")
-    def test_a_limit_that_torch_does_not_know_of(self) -> None:
+    def test_a_limit_that_torch_does_not_know_of(self, monkeypatch: pytest.MonkeyPatch) -> None:
         torch.set_num_threads(2)
-        limited = {"OMP_THREAD_LIMIT": "1"}
+        monkeypatch.setenv("OMP_THREAD_LIMIT", "1")
         with pytest.raises(HardwareError, match="torch uses 1 thread"):
-            describe_hardware("cpu:2", CPU, verify=True, environ=limited)
+            describe_hardware("cpu:2", CPU, verify=True)
 
     def test_a_gpu_s_label(self) -> None:
         with pytest.raises(HardwareError, match="P100 was promised, but the trial runs on"):
-            describe_hardware("P100", CPU, verify=True, environ={})
+            describe_hardware("P100", CPU, verify=True)
 
-    def test_a_rehearsal_says_so(self) -> None:
-        rehearsal = {"RAYBENCH_SIMULATED_GPU": "1"}
-        facts, _ = describe_hardware("P100", CPU, verify=True, environ=rehearsal)
+    def test_a_rehearsal_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("RAYBENCH_SIMULATED_GPU", "1")
+        facts, _ = describe_hardware("P100", CPU, verify=True)
         assert not facts.verified
         assert facts.detected is not None
         assert facts.detected.startswith("simulated on ")
-        facts, _ = describe_hardware("cpu:1", CPU, verify=True, environ=rehearsal)
+        facts, _ = describe_hardware("cpu:1", CPU, verify=True)
         assert facts.verified
 
 
 class TestGpu:
     def test_kept(self) -> None:
-        facts, missing = compare_gpu("P100", gpu(tesla_p100()), verify=True, environ={})
+        facts, missing = compare_gpu("P100", gpu(tesla_p100()), verify=True)
         assert facts.verified
         assert facts.detected == "Tesla P100-PCIE-16GB"
         assert facts.compute_capability == "6.0"
-        assert set(missing) == {"hardware.memory_bytes"}
+        assert set(missing) == {"memory_bytes"}
 
     def test_broken(self) -> None:
         with pytest.raises(HardwareError) as error:
-            compare_gpu("P100", gpu(a10g()), verify=True, environ={})
+            compare_gpu("P100", gpu(a10g()), verify=True)
         text = str(error.value)
         assert "P100 was promised, but the device calls itself 'NVIDIA A10G'" in text
         assert "allowed: A10G" in text
         assert "verify_hardware=false" in text
-        facts, _ = compare_gpu("P100", gpu(a10g()), verify=False, environ={})
+        facts, _ = compare_gpu("P100", gpu(a10g()), verify=False)
         assert (facts.verified, facts.detected) == (False, "NVIDIA A10G")
 
     def test_a_slice_is_not_the_whole(self) -> None:
         with pytest.raises(HardwareError, match="a part of a GPU"):
-            compare_gpu("A100", gpu(sliced_a100()), verify=True, environ={})
-        facts, _ = compare_gpu("A100", gpu(sliced_a100()), verify=False, environ={})
+            compare_gpu("A100", gpu(sliced_a100()), verify=True)
+        facts, _ = compare_gpu("A100", gpu(sliced_a100()), verify=False)
         assert (facts.verified, facts.mig) == (False, True)
 
-    def test_a_label_that_slurm_alone_vouches_for(self) -> None:
-        unverified = {"RAYBENCH_UNVERIFIED_HARDWARE": "1"}
-        facts, _ = compare_gpu("P100", gpu(tesla_p100()), verify=True, environ=unverified)
+    def test_a_label_that_slurm_alone_vouches_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("RAYBENCH_UNVERIFIED_HARDWARE", "1")
+        facts, _ = compare_gpu("P100", gpu(tesla_p100()), verify=True)
         assert not facts.verified
 
 

@@ -12,11 +12,12 @@ import torch
 from raybench.errors import TrialFailed
 from raybench.record.autotune import Autotune, StepSettings
 from raybench.record.schema import TrialRecord
-from raybench.record.state import EpochDone, Event, PhaseStarted
+from raybench.record.state import EpochDone, Event, PhaseStarted, TrialEnded
 from raybench.record.store import Experiment
 from raybench.record.upgrades import read_record
-from raybench.spec.trial import trial_spec
-from raybench.trial.run import TrialContext, run_trial
+from raybench.settings import workspace
+from raybench.spec.trial import TrialSpec, trial_spec
+from raybench.trial.run import run_trial
 
 pytestmark = pytest.mark.usefixtures("records_follow_the_schema")
 
@@ -26,12 +27,13 @@ SMALL: dict[str, Any] = {
 }  # fmt: skip
 
 
-def context(tmp_path: Path, **options: Any) -> TrialContext:
-    return TrialContext(experiment=Experiment(tmp_path / "unit"), data_root=tmp_path, **options)
+def measure(tmp_path: Path, spec: TrialSpec, *listening: Any, **options: Any) -> TrialRecord:
+    folders = workspace(results=tmp_path, data=tmp_path)
+    return run_trial(spec, Experiment(tmp_path / "unit"), folders, *listening, **options)
 
 
 def run(tmp_path: Path, **fields: Any) -> TrialRecord:
-    return run_trial(trial_spec({**SMALL, **fields}), context(tmp_path))
+    return measure(tmp_path, trial_spec({**SMALL, **fields}))
 
 
 def losses(record: TrialRecord) -> list[float]:
@@ -79,14 +81,17 @@ def test_the_steps_make_up_the_epoch(tmp_path: Path) -> None:
     assert steps_ms.sum() > 0.5 * epochs_ms.sum()
 
 
-def test_a_trial_tells_its_phases_and_epochs_in_order(tmp_path: Path) -> None:
+def test_a_trial_tells_its_phases_epochs_and_end_in_order(tmp_path: Path) -> None:
     events: list[Event] = []
-    progress = [0, 0]
-    run_trial(trial_spec(SMALL), context(tmp_path, report=events.append, progress=progress))
-    names = [e.name if isinstance(e, PhaseStarted) else e.epoch.epoch for e in events]
-    assert names == ["setup", "warm-up", "training", 1, 2, "profiling"]
-    assert all(isinstance(event, (PhaseStarted, EpochDone)) for event in events)
-    assert progress == [300, 300]
+    counter = [0]
+    record = measure(tmp_path, trial_spec(SMALL), events.append, counter=counter)
+    assert events == [
+        *(PhaseStarted(name) for name in ("setup", "warm-up", "training")),
+        *(EpochDone(epoch) for epoch in record.epochs),
+        PhaseStarted("profiling"),
+        TrialEnded(record),
+    ]
+    assert counter == [300]
 
 
 def test_memory_is_that_of_the_timed_epochs(
@@ -99,8 +104,8 @@ def test_memory_is_that_of_the_timed_epochs(
         assert isinstance(events[-1], EpochDone)
         return 867 + len(events)
 
-    monkeypatch.setattr("raybench.trial.run.peak_host_bytes", peak)
-    record = run_trial(trial_spec(SMALL), context(tmp_path, report=events.append))
+    monkeypatch.setattr("raybench.trial.timing.peak_host_bytes", peak)
+    record = measure(tmp_path, trial_spec(SMALL), events.append)
     assert record.memory is not None
     assert record.memory.peak_host_bytes == 867 + len(["setup", "warm-up", "training", 1, 2])
 
@@ -179,7 +184,7 @@ def test_an_interruption_keeps_the_epochs_that_are_complete(tmp_path: Path) -> N
         if isinstance(event, EpochDone):
             raise KeyboardInterrupt
 
-    record = run_trial(trial_spec(SMALL), context(tmp_path, report=interrupt))
+    record = measure(tmp_path, trial_spec(SMALL), interrupt)
     assert record.status == "interrupted"
     assert len(record.epochs) == 1
     assert record.running_time_s is None
@@ -235,7 +240,7 @@ def test_the_written_record_is_plain_json(tmp_path: Path) -> None:
     assert json.loads(text)["spec"]["model"] == "small_models:small"
 
 
-def test_a_trial_is_executed_as_its_tune_up_chose(
+def test_a_trial_is_executed_as_its_autotune_chose(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = StepSettings(
@@ -245,33 +250,33 @@ def test_a_trial_is_executed_as_its_tune_up_chose(
     found = Autotune(chosen=settings, reason="", candidates=(), time_s=1.0, hostname="here")
     events: list[Event] = []
 
-    def decided(*_arguments: Any, tell: Any, **_options: Any) -> Autotune:
-        tell("one way")
+    def resolved(_spec: Any, _experiment: Any, _workspace: Any, listen: Any) -> Autotune:
+        listen(PhaseStarted("autotune: one way"))
         return found
 
-    monkeypatch.setattr("raybench.trial.run.decide", decided)
+    monkeypatch.setattr("raybench.trial.run.autotune", resolved)
     spec = trial_spec({**SMALL, "execution": "best", "batch_size": "largest"})
-    record = run_trial(spec, context(tmp_path, report=events.append))
+    record = measure(tmp_path, spec, events.append)
     assert record.error is None, record.error
     assert (record.spec, record.trial_id) == (spec, spec.trial_id)
     assert record.autotune == found
     assert record.unexplained() == []
     assert record.step_ms is not None
     assert record.step_ms.count == 2 * 4
-    assert events[0] == PhaseStarted("tune-up: one way")
+    assert events[0] == PhaseStarted("autotune: one way")
     alike = run(tmp_path, **settings.model_dump())
     assert losses(alike) == losses(record)
     assert alike.missing["autotune"] == "the spec names the execution and the batch size"
 
 
-def test_a_tune_up_that_fails_is_the_trials_error(
+def test_an_autotune_that_fails_is_the_trials_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_arguments: Any, **_options: Any) -> Autotune:
-        raise TrialFailed("tune_up", "the plain way failed")
+        raise TrialFailed("autotune", "the plain way failed")
 
-    monkeypatch.setattr("raybench.trial.run.decide", fails)
+    monkeypatch.setattr("raybench.trial.run.autotune", fails)
     record = run(tmp_path, execution="best")
     assert record.error is not None
-    assert (record.status, record.error.kind) == ("failed", "tune_up")
+    assert (record.status, record.error.kind) == ("failed", "autotune")
     assert record.unexplained() == []

@@ -26,7 +26,7 @@ def trainer_and_input(images: int, tmp_path: Path) -> tuple[Trainer, InputPipeli
     spec = trial_spec({
         "model": "small_models:small", "dataset": "synthetic", "hardware": "cpu:1",
         "image_size": 16, "batch_size": 4, "input_pipeline": "device",
-    })  # fmt: skip
+    }).resolved()  # fmt: skip
     data = load_dataset("synthetic", workspace(data=tmp_path), train_limit=images, eval_limit=10)
     return Trainer(spec, data.num_classes, CPU), make_input(spec, data.train, CPU, train=True)
 
@@ -34,11 +34,11 @@ def trainer_and_input(images: int, tmp_path: Path) -> tuple[Trainer, InputPipeli
 @pytest.mark.parametrize("images", [8, 22])
 def test_a_training_epoch_reads_back_one_value_at_its_end(images: int, tmp_path: Path) -> None:
     trainer, pipeline = trainer_and_input(images, tmp_path)
-    clock, progress = EpochClock(HostTimeline()), [5]
+    clock, counter = EpochClock(HostTimeline()), [5]
     with StepAudit() as audit:
-        time_s, loss_sum = train_epoch(trainer, pipeline, clock, number=1, progress=progress)
+        time_s, loss_sum = train_epoch(trainer, pipeline, clock, number=1, counter=counter)
     assert (audit.host_reads, audit.printed) == (1, 0)
-    assert progress == [5 + images]
+    assert counter == [5 + images]
     assert len(clock.steps_ms()) == -(-images // 4)
     assert 0 < clock.steps_ms().sum() / 1e3 <= time_s
     assert 0 < loss_sum / images < 10
@@ -47,11 +47,11 @@ def test_a_training_epoch_reads_back_one_value_at_its_end(images: int, tmp_path:
 @pytest.mark.parametrize("images", [8, 22])
 def test_an_evaluation_reads_back_two_values_at_its_end(images: int, tmp_path: Path) -> None:
     trainer, pipeline = trainer_and_input(images, tmp_path)
-    clock, progress = EpochClock(HostTimeline()), [0]
+    clock, counter = EpochClock(HostTimeline()), [0]
     with StepAudit() as audit:
-        _, loss_sum, correct = evaluate_epoch(trainer, pipeline, clock, progress=progress)
+        _, loss_sum, correct = evaluate_epoch(trainer, pipeline, clock, counter=counter)
     assert (audit.host_reads, audit.printed) == (2, 0)
-    assert progress == [images]
+    assert counter == [images]
     assert 0 <= correct <= images
     assert loss_sum > 0
 
@@ -91,7 +91,7 @@ def test_a_scripted_training_epoch_takes_exactly_its_script() -> None:
     script: Any = ScriptedTraining(device)
     clock = EpochClock(device, device.now_ns)
     device.launch(700.0)  # of the epoch before: not part of this one
-    time_s, loss_sum = train_epoch(script, script, clock, number=1, progress=[0])
+    time_s, loss_sum = train_epoch(script, script, clock, number=1, counter=[0])
     # The first wait for data finds the device idle; the next two pass behind its kernels.
     assert clock.steps_ms() == pytest.approx([3 + 18, 18, 10.5])
     assert time_s == pytest.approx(0.0495)
@@ -102,7 +102,7 @@ def test_a_scripted_evaluation_takes_exactly_its_script() -> None:
     device = ScriptedDevice()
     script: Any = ScriptedTraining(device)
     clock = EpochClock(device, device.now_ns)
-    time_s, loss_sum, correct = evaluate_epoch(script, script, clock, progress=[0])
+    time_s, loss_sum, correct = evaluate_epoch(script, script, clock, counter=[0])
     assert clock.steps_ms() == pytest.approx([3 + 8, 8, 5.5])
     assert time_s == pytest.approx(0.0245)
     assert (loss_sum, correct) == (pytest.approx(50.0), 22)

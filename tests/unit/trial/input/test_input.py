@@ -9,8 +9,10 @@ from small_datasets import REAL_DATA
 from raybench.catalog.datasets import Split, load_dataset
 from raybench.errors import DataError
 from raybench.settings import workspace
-from raybench.spec.trial import TrialSpec
-from raybench.trial.input import DeviceInput, EpochOrder, make_input
+from raybench.spec.trial import trial_spec
+from raybench.trial.input import make_input
+from raybench.trial.input.pipeline import EpochOrder
+from raybench.trial.input.resident import ResidentInput
 
 CPU = torch.device("cpu")
 DATASETS = ["digits", "synthetic", "mnist", "cifar10", "kmnist", "fashionmnist"]
@@ -23,9 +25,9 @@ FORKS = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWar
 
 
 def spec(**fields):
-    return TrialSpec(
-        **{"model": "resnet18", "dataset": "digits", "hardware": "cpu:2", "batch_size": 4, **fields}
-    )
+    return trial_spec(
+        {"model": "resnet18", "dataset": "digits", "hardware": "cpu:2", "batch_size": 4, **fields}
+    ).resolved()
 
 
 def noise(images=10, shape=(28, 28)):
@@ -99,7 +101,7 @@ def test_the_kernels_of_a_gpu_give_the_same_pixels(shape, image_size, memory_for
     theirs, _ = an_epoch(make_input(spec(**fields), split, CPU, train=False))
     fields["input_pipeline"] = "device"
     ours = make_input(spec(**fields), split, CPU, train=False)
-    assert isinstance(ours, DeviceInput)
+    assert isinstance(ours, ResidentInput)
     images = ours._resize_float(torch.arange(10))
     assert images.stride() == ours.preprocess((torch.arange(10),))[0].stride()
     assert worst_difference(images, theirs) <= 1.01
@@ -204,7 +206,7 @@ def test_copies_to_the_device_do_not_block():
 def test_the_device_pipeline_shares_the_mapped_images_and_reuses_its_memory():
     split = noise(10)
     made = make_input(spec(input_pipeline="device"), split, CPU, train=True)
-    assert isinstance(made, DeviceInput)
+    assert isinstance(made, ResidentInput)
     assert made._images.data_ptr() == split.images.ctypes.data
     addresses = {made.preprocess(raw)[0].data_ptr() for raw in made.batches(1)}
     assert len(addresses) == 1

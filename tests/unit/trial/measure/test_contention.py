@@ -1,4 +1,4 @@
-"""Who else times a trial on this host; other processes are real ones."""
+"""Who else times a trial on this node; other processes are real ones."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from raybench.trial.measure.contention import HostRegistry, host_folder
+from raybench.record.noted import Missing
+from raybench.trial.measure.contention import CoLocation, node_folder
 
 OTHER = """
 import sys
 from pathlib import Path
-from raybench.trial.measure.contention import HostRegistry
-with HostRegistry(Path(sys.argv[1])):
+from raybench.trial.measure.contention import CoLocation
+with CoLocation(Path(sys.argv[1])):
     print("timing", flush=True)
     sys.stdin.readline()
 print("done", flush=True)
@@ -50,36 +51,34 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 def test_alone(tmp_path: Path) -> None:
-    with HostRegistry(tmp_path) as host:
-        host.look()
-        assert host.seen() == 0
-    assert host.seen() == 0
-    assert host.unavailable is None
-    assert host.load_average() >= 0
+    with CoLocation(tmp_path) as trials:
+        trials.sample()
+        assert trials.maximum == 0
+    assert trials.maximum == 0
     assert not list(tmp_path.glob("*/*"))
 
 
 def test_the_most_others_at_once_are_remembered(tmp_path: Path, start: Start) -> None:
     first, _second = start(), start()
-    with HostRegistry(tmp_path) as host:
-        assert host.seen() == 2
+    with CoLocation(tmp_path) as trials:
+        assert trials.maximum == 2
         first.communicate("end\n")
-        host.look()
-        assert host.seen() == 2
+        trials.sample()
+        assert trials.maximum == 2
 
 
-def test_one_that_comes_and_goes_between_two_looks_counts(tmp_path: Path, start: Start) -> None:
-    with HostRegistry(tmp_path) as host:
+def test_one_that_comes_and_goes_between_two_samples_counts(tmp_path: Path, start: Start) -> None:
+    with CoLocation(tmp_path) as trials:
         output, _ = start().communicate("end\n")
         assert output == "done\n"
-        host.look()
-        assert host.seen() == 1
+        trials.sample()
+        assert trials.maximum == 1
 
 
 def test_one_that_comes_during_the_last_epoch_counts(tmp_path: Path, start: Start) -> None:
-    with HostRegistry(tmp_path) as host:
+    with CoLocation(tmp_path) as trials:
         start()
-    assert host.seen() == 1
+    assert trials.maximum == 1
 
 
 def test_a_killed_one_does_not_count(tmp_path: Path, start: Start) -> None:
@@ -87,22 +86,22 @@ def test_a_killed_one_does_not_count(tmp_path: Path, start: Start) -> None:
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     (left_behind,) = tmp_path.glob("*/*.trial")
-    with HostRegistry(tmp_path) as host:
-        host.look()
-        assert host.seen() == 0
+    with CoLocation(tmp_path) as trials:
+        trials.sample()
+        assert trials.maximum == 0
         assert not left_behind.exists()
 
 
 def test_a_fork_does_not_keep_the_lock(tmp_path: Path) -> None:
-    with HostRegistry(tmp_path):
+    with CoLocation(tmp_path):
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:  # as a dataloader's worker, it outlives the timed epochs
             os.close(writing)
             os.read(reading, 1)
             os._exit(0)
-    with HostRegistry(tmp_path) as host:
-        assert host.seen() == 0
+    with CoLocation(tmp_path) as trials:
+        assert trials.maximum == 0
     os.close(writing)
     os.close(reading)
     assert os.waitpid(child, 0)[1] == 0
@@ -112,8 +111,8 @@ def test_other_users_are_seen(tmp_path: Path, start: Start) -> None:
     start()
     (own,) = tmp_path.glob("raybench-*")
     own.rename(tmp_path / "raybench-another-user")
-    with HostRegistry(tmp_path) as host:
-        assert host.seen() == 1
+    with CoLocation(tmp_path) as trials:
+        assert trials.maximum == 1
 
 
 @pytest.mark.parametrize("obstacle", ["file", "link"])
@@ -123,12 +122,11 @@ def test_a_folder_that_is_not_ours_is_a_reason(tmp_path: Path, obstacle: str) ->
         folder.write_text("")
     else:
         folder.symlink_to(tmp_path)
-    with HostRegistry(tmp_path) as host:
-        host.look()
-    assert host.seen() is None
-    assert host.unavailable is not None
-    assert str(folder) in host.unavailable
+    with CoLocation(tmp_path) as trials:
+        trials.sample()
+    assert isinstance(trials.maximum, Missing)
+    assert str(folder) in trials.maximum.reason
 
 
-def test_the_folder_is_of_this_host() -> None:
-    assert host_folder().is_dir()
+def test_the_folder_is_of_this_node() -> None:
+    assert node_folder().is_dir()

@@ -22,6 +22,7 @@ from fake_nvml import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raybench.record.noted import Missing, Noted
 from raybench.record.schema import DeviceTelemetry
 from raybench.trial.measure.power import DeviceSampler, _integral
 
@@ -60,11 +61,11 @@ def telemetry_of(
             with sampler.window():
                 clock.now += seconds
             clock.now += 10  # between windows nothing counts
-    telemetry, reasons = sampler.telemetry()
-    assert telemetry is not None
-    for name, value in telemetry:
-        assert (value is None) == (f"device_telemetry.{name}" in reasons), name
-    return telemetry, reasons
+    found = sampler.telemetry()
+    assert isinstance(found, Noted)
+    for name, value in found.part:
+        assert (value is None) == (name in found.reasons), name
+    return found.part, found.reasons
 
 
 def test_a_cpu_has_none() -> None:
@@ -72,10 +73,7 @@ def test_a_cpu_has_none() -> None:
     with sampler.window():
         pass
     sampler.close()
-    assert sampler.telemetry() == (
-        None,
-        {"device_telemetry": "measured on a CPU, which NVML does not see"},
-    )
+    assert sampler.telemetry() == Missing("measured on a CPU, which NVML does not see")
 
 
 def test_no_driver_and_an_unknown_device_are_reasons() -> None:
@@ -84,15 +82,15 @@ def test_no_driver_and_an_unknown_device_are_reasons() -> None:
         with sampler.window():
             pass
         sampler.close()
-        telemetry, reasons = sampler.telemetry()
-        assert telemetry is None
-        assert "NVML" in reasons["device_telemetry"]
+        found = sampler.telemetry()
+        assert isinstance(found, Missing)
+        assert "NVML" in found.reason
         assert nvml.sessions == 0
 
 
 def test_no_window_is_a_reason() -> None:
     with watching(tesla_k80(), Clock()) as (sampler, _):
-        assert sampler.telemetry() == (None, {"device_telemetry": "no epoch was timed"})
+        assert sampler.telemetry() == Missing("no epoch was timed")
 
 
 def test_the_counter_counts_inside_windows_only() -> None:
@@ -111,7 +109,7 @@ def test_without_a_counter_power_is_integrated() -> None:
     assert telemetry.power_w.mean == 84
     assert telemetry.utilization is not None
     assert telemetry.utilization.max == 1
-    assert "Not Supported" in reasons["device_telemetry.sm_clock_mhz"]
+    assert "Not Supported" in reasons["sm_clock_mhz"]
     assert telemetry.samples == 4
 
 
@@ -141,14 +139,14 @@ def test_a_virtual_gpu_s_zeros_are_no_measurements() -> None:
     telemetry, reasons = telemetry_of(virtual_p4(), Clock(), 1)
     assert telemetry.temperature_c is telemetry.sm_clock_mhz is telemetry.energy_j is None
     assert telemetry.utilization is not None
-    assert "NVML says 0" in reasons["device_telemetry.temperature_c"]
-    assert "Not Supported" in reasons["device_telemetry.energy_j"]
+    assert "NVML says 0" in reasons["temperature_c"]
+    assert "Not Supported" in reasons["energy_j"]
 
 
 def test_a_slice_has_no_power_of_its_own() -> None:
     telemetry, reasons = telemetry_of(sliced_a100().slices[0], Clock(), 1)
     assert telemetry.energy_j is telemetry.power_w is telemetry.utilization is None
-    assert "MIG" in reasons["device_telemetry.power_w"]
+    assert "MIG" in reasons["power_w"]
     assert telemetry.temperature_c is not None
     assert telemetry.temperature_c.mean == 36
 
@@ -170,9 +168,9 @@ def test_the_thread_samples_inside_windows_only() -> None:
             inside.clear()
             seen.clear()
             time.sleep(0.05)  # time enough for a straggler, if there could be one
-    telemetry, _ = sampler.telemetry()
-    assert telemetry is not None
-    assert telemetry.samples == nvml.readings >= 12
+    found = sampler.telemetry()
+    assert isinstance(found, Noted)
+    assert found.part.samples == nvml.readings >= 12
     assert not outside
 
 
@@ -183,9 +181,9 @@ def test_a_window_that_ends_by_an_error_is_closed() -> None:
             clock.now += 2
             raise ZeroDivisionError
         clock.now += 10
-        telemetry, _ = sampler.telemetry()
-        assert telemetry is not None
-        assert telemetry.energy_j == 168
+        found = sampler.telemetry()
+        assert isinstance(found, Noted)
+        assert found.part.energy_j == 168
 
 
 def test_the_integral_is_made_of_trapezoids() -> None:

@@ -5,17 +5,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from raybench.errors import ResultsError
 from raybench.record.schema import TrialRecord
 from raybench.record.store import Experiment
+from raybench.settings import workspace
 from raybench.spec.trial import trial_spec
-from raybench.trial.process.trial_process import TrialProcess, TrialRequest
+from raybench.trial.process.trial_process import TrialProcess
 
 pytestmark = pytest.mark.usefixtures("records_follow_the_schema")
 
@@ -26,9 +28,9 @@ SMALL: dict[str, Any] = {
 LIMIT_S = 120
 
 
-def request(tmp_path: Path, **fields: Any) -> TrialRequest:
+def start(tmp_path: Path, options: Mapping[str, Any] | None = None, **fields: Any) -> TrialProcess:
     spec = trial_spec({**SMALL, **fields})
-    return TrialRequest(spec=spec, results=tmp_path, experiment="unit", data_root=tmp_path)
+    return TrialProcess(spec, Experiment(tmp_path / "unit"), workspace(), **(options or {}))
 
 
 def finish(process: TrialProcess) -> TrialRecord:
@@ -44,46 +46,52 @@ def wait_until(process: TrialProcess, condition: Callable[[], bool]) -> None:
 
 
 def test_a_trial_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
-    asked = request(tmp_path)
-    process = TrialProcess(asked)
+    process = start(tmp_path)
     record = finish(process)
-    assert Experiment(tmp_path / "unit").read(asked.spec.trial_id) == record
+    assert Experiment(tmp_path / "unit").read(record.trial_id) == record
     assert record.status == process.state.phase == "completed"
-    assert [epoch.epoch for epoch in process.state.epochs] == [1, 2]
+    assert process.state.epochs == record.epochs
     assert process.state.images == 300
 
 
 def test_variables_are_set_before_the_trial_starts(tmp_path: Path) -> None:
-    asked = request(tmp_path)
-    asked = TrialRequest(**{**vars(asked), "variables": {"OMP_PROC_BIND": "false"}})
-    record = finish(TrialProcess(asked))
+    record = finish(start(tmp_path, {"variables": {"OMP_PROC_BIND": "false"}}))
     assert record.environment is not None
     assert record.environment.variables["OMP_PROC_BIND"] == "false"
     assert "OMP_PROC_BIND" not in os.environ
 
 
 def test_a_killed_process_is_a_failed_record(tmp_path: Path) -> None:
-    record = finish(TrialProcess(request(tmp_path, model="small_models:killed")))
+    process = start(tmp_path, model="small_models:killed")
+    record = finish(process)
     assert record.status == "failed"
     assert record.error is not None
     assert record.error.kind == "killed"
     assert "SIGKILL while in warm-up" in record.error.message
     assert "--mem" in record.error.message
     assert record.unexplained() == []
+    assert process.state.phase == "failed"
+    assert process.state.message == record.error.message.splitlines()[0]
     assert Experiment(tmp_path / "unit").read(record.trial_id) == record
 
 
+def test_a_record_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "unit").write_text("a file where the folder should be")
+    process = start(tmp_path)
+    wait_until(process, lambda: process.ended)
+    assert process.state.phase == "failed"
+    with pytest.raises(ResultsError, match="cannot write"):
+        process.record()
+
+
 def test_a_hang_is_a_failed_record(tmp_path: Path) -> None:
-    process = TrialProcess(request(tmp_path, model="small_models:hangs"), stall_s=1)
-    record = finish(process)
+    record = finish(start(tmp_path, {"stall_s": 1}, model="small_models:hangs"))
     assert record.error is not None
     assert record.error.kind == "hung"
 
 
 def test_an_interrupted_trial_records_how_far_it_came(tmp_path: Path) -> None:
-    process = TrialProcess(
-        request(tmp_path, model="small_models:endless", train_limit=1400, batch_size=1)
-    )
+    process = start(tmp_path, model="small_models:endless", train_limit=1400, batch_size=1)
     wait_until(process, lambda: len(process.state.epochs) == 1)
     process.interrupt()
     record = process.record()
@@ -92,9 +100,7 @@ def test_an_interrupted_trial_records_how_far_it_came(tmp_path: Path) -> None:
 
 
 def test_signals_after_the_first_do_not_disturb_the_record(tmp_path: Path) -> None:
-    process = TrialProcess(
-        request(tmp_path, model="small_models:endless", train_limit=1400, batch_size=1)
-    )
+    process = start(tmp_path, model="small_models:endless", train_limit=1400, batch_size=1)
     wait_until(process, lambda: len(process.state.epochs) == 1)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
         os.kill(process.pid, number)
@@ -106,14 +112,15 @@ def test_no_trial_outlives_the_process_that_asked_for_it(tmp_path: Path) -> None
     script.write_text(
         "import sys, time\n"
         "from pathlib import Path\n"
+        "from raybench.record.store import Experiment\n"
+        "from raybench.settings import workspace\n"
         "from raybench.spec.trial import trial_spec\n"
-        "from raybench.trial.process import forkserver as processes\n"
-        "from raybench.trial.process.trial_process import TrialProcess, TrialRequest\n"
-        "processes._PRELOADED.clear()  # a trial that ends before it trains needs no torch\n"
+        "from raybench.trial.process import forkserver\n"
+        "from raybench.trial.process.trial_process import TrialProcess\n"
+        "forkserver.PRELOADED.clear()  # a trial that ends before it trains needs no torch\n"
         f"spec = trial_spec({ {**SMALL, 'model': 'small_models:hangs'}!r})\n"
-        f"root = Path({str(tmp_path)!r})\n"
-        "process = TrialProcess(TrialRequest(\n"
-        "    spec=spec, results=root, experiment='unit', data_root=root))\n"
+        f"experiment = Experiment(Path({str(tmp_path / 'unit')!r}))\n"
+        "process = TrialProcess(spec, experiment, workspace())\n"
         "print(process.pid, flush=True)\n"
         "time.sleep(600)\n"
     )
