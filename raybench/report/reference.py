@@ -117,6 +117,8 @@ def _command(name: str, command: Any, shared: Mapping[str, Any]) -> str:
     own = [param for param in options if param.name not in shared]
     usage = ["raybench", name, *map(_argument, arguments), *["[OPTIONS]"] * bool(options)]
     parts = [f"## raybench {name}", (command.help or "").strip(), f"    {' '.join(usage)}"]
+    if command.epilog:
+        parts.append("\n".join(command.epilog.splitlines()))
     rows = [(f"`{_argument(p)}`", _meaning(p)) for p in arguments]
     rows += [(_option(p), _meaning(p)) for p in own]
     if len(own) < len(options):

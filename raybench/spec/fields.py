@@ -39,7 +39,7 @@ class TrialFields(BaseModel):
     model: Annotated[str, Role.CELL]
     """googlenet, resnet18, any other classification model of torchvision, or module:callable"""
     dataset: Annotated[str, Role.CELL]
-    """a name of `raybench data list`, such as mnist"""
+    """cifar10, mnist, kmnist, fashionmnist, digits or synthetic"""
     hardware: Annotated[str, Role.CELL]
     """a GPU's label (P100, K80, H100 …), or cpu:N for N threads"""
     epochs: int = Field(default=10, ge=1, le=10_000)

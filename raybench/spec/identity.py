@@ -7,7 +7,6 @@ measured before a field existed are still those of the same trial.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -82,7 +81,8 @@ def with_baselines(given: Mapping[str, Any], fields: Mapping[str, FieldInfo]) ->
         given: a spec by its fields' names, perhaps from before some of them existed.
         fields: the fields of a spec.
     """
-    later = {n: since.baseline for n, field in fields.items() if (since := since_of(field))}
+    marks = {name: since_of(field) for name, field in fields.items()}
+    later = {name: mark.baseline for name, mark in marks.items() if mark is not None}
     return {**later, **given}
 
 
@@ -96,24 +96,18 @@ def trial_id(spec: BaseModel) -> str:
 
 def configuration_id(spec: BaseModel) -> str:
     """Return a hash of what makes two trials repeats of the same measurement."""
-    replicates = {n for n, f in type(spec).model_fields.items() if role_of(f) is Role.REPLICATE}
+    fields = type(spec).model_fields
+    replicates = {name for name, field in fields.items() if role_of(field) is Role.REPLICATE}
     return _digest(_hashed(spec, without=replicates))
-
-
-@functools.cache
-def _baselines(kind: type[BaseModel]) -> dict[str, Any]:
-    return with_baselines({}, kind.model_fields)
 
 
 def _hashed(spec: BaseModel, without: set[str] | None = None) -> dict[str, Any]:
     """Return what the hash is over: names and JSON values as record version 2 would have them."""
-    content = spec.model_dump(mode="json", exclude=without)
-    for name, baseline in _baselines(type(spec)).items():
-        if getattr(spec, name) == baseline:
-            del content[name]
-    for name in HASHED_AS.keys() & content.keys():
-        content[HASHED_AS[name]] = content.pop(name)
-    content.update(RETIRED)
+    content = dict(RETIRED)
+    for name, value in spec.model_dump(mode="json", exclude=without).items():
+        since = since_of(type(spec).model_fields[name])
+        if since is None or getattr(spec, name) != since.baseline:
+            content[HASHED_AS.get(name, name)] = value
     if MEASUREMENT != 1:
         content["measurement"] = MEASUREMENT
     return content

@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 import small_datasets as small
 
-from raybench.catalog import datasets
-from raybench.catalog.datasets import DATASETS, check_present, listed, load_dataset, verify
+from raybench.catalog.datasets import DATASETS, load_dataset, verify
 from raybench.catalog.datasets.base import Dataset
 from raybench.errors import DataError, SpecError
 from raybench.settings import workspace
-from raybench.spec.trial import trial_spec
 
 
 @pytest.fixture(autouse=True)
@@ -187,39 +185,3 @@ def test_the_published_files(name, fingerprint, first_label, tmp_path_factory, m
     images = load(name, small.REAL_DATA, train_limit=1000, eval_limit=100)
     assert images.fingerprint == fingerprint
     assert images.train.labels[0] == first_label
-
-
-STRIPES = """
-from raybench.catalog.datasets.base import Dataset, Folder, Split
-
-def read(folder):
-    import numpy as np
-    images = np.frombuffer((folder / "stripes").read_bytes(), np.uint8).reshape(4, 8, 8)
-    split = Split(images, np.arange(4) % 2)
-    return split, split
-
-DATASET = Dataset(
-    name="stripes", title="Stripes", train_images=4, eval_images=4, num_classes=2,
-    source=Folder("stripes"), read=read,
-)
-"""
-
-
-def test_a_file_and_its_name_are_all_that_a_dataset_needs(tmp_path, monkeypatch):
-    (tmp_path / "stripes.py").write_text(STRIPES)
-    monkeypatch.setattr(datasets, "__path__", [*datasets.__path__, str(tmp_path)])
-    monkeypatch.setattr(datasets, "BUILT_IN", (*datasets.BUILT_IN, "stripes"))
-    monkeypatch.delitem(vars(DATASETS), "built_in", raising=False)
-    root = tmp_path / "data"
-    spec = trial_spec({"model": "resnet18", "dataset": "Stripes", "hardware": "P100"})
-    assert spec.dataset == "stripes"
-    with pytest.raises(SpecError, match="Stripes has 4 images"):
-        trial_spec({**spec.model_dump(), "train_limit": 5})
-    with pytest.raises(DataError, match="stripes is not there"):
-        check_present("stripes", root)
-    (root / "stripes").mkdir(parents=True)
-    (root / "stripes/stripes").write_bytes(bytes(range(256)))
-    (row,) = (row for row in listed(root) if row.name == "stripes")
-    assert (row.title, row.origin, row.state) == ("Stripes", "raybench", "present")
-    assert [finding.state for finding in verify("stripes", root)] == ["ok"]
-    assert load("stripes", root).train.images[1, 0, 0] == 64

@@ -4,7 +4,6 @@ import pytest
 import torch
 import torchvision
 
-from raybench.catalog import models
 from raybench.catalog.models import (
     MODELS,
     build_model,
@@ -17,7 +16,6 @@ from raybench.catalog.models import (
 )
 from raybench.catalog.models.base import Model
 from raybench.errors import SpecError
-from raybench.spec.trial import trial_spec
 from raybench.trial.measure.audit import StepAudit
 
 WITHOUT_ARITHMETIC = torch.device("meta")
@@ -147,28 +145,3 @@ def test_titles_and_weights_are_those_that_results_were_published_with() -> None
     weights = {name: m.aux_loss_weight for name, m in MODELS.items() if m.aux_loss_weight}
     assert weights == {"googlenet": 0.3, "inception_v3": 0.4}
     assert list(MODELS)[:3] == ["googlenet", "resnet18", "alexnet"]
-
-
-FLAT = """
-from raybench.catalog.models.base import Model
-
-def build(num_classes, image_size):
-    from torch import nn
-    return nn.Sequential(nn.Flatten(), nn.Linear(3 * image_size**2, num_classes))
-
-MODEL = Model(name="flatnet", title="FlatNet", build=build, image_size_multiple=4)
-"""
-
-
-def test_a_file_and_its_name_are_all_that_a_model_needs(tmp_path, monkeypatch) -> None:
-    (tmp_path / "flatnet.py").write_text(FLAT)
-    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
-    monkeypatch.setattr(models, "BUILT_IN", (*models.BUILT_IN, "flatnet"))
-    monkeypatch.delitem(vars(MODELS), "built_in", raising=False)
-    fields = {"model": "FlatNet", "dataset": "digits", "hardware": "cpu:1"}
-    assert trial_spec({**fields, "image_size": 8}).model == "flatnet"
-    with pytest.raises(SpecError, match="flatnet cannot take"):
-        trial_spec({**fields, "image_size": 9})
-    assert (model_title("flatnet"), [*MODELS][-1]) == ("FlatNet", "flatnet")
-    built = build_model("flatnet", num_classes=10, image_size=8)
-    assert built(torch.rand(2, 3, 8, 8)).shape == (2, 10)
