@@ -68,11 +68,7 @@ def analyze(
 ) -> None:
     """Print running time, accuracy and speedup of what was measured.
 
-<<<<<<< HEAD
     Example: raybench analyze results/paper --table speedup --format latex
-=======
-    Example: raybench analyze results/paper --baseline K80 --format latex
->>>>>>> 88c7c71 (The documentation's commands, grids and Python run in the tests; a page of examples for each thing to add)
     """
     from raybench.analysis.frame import Loaded, load, save
     from raybench.analysis.published import compare_with_published, load_published

@@ -24,11 +24,7 @@ def compare(
 ) -> None:
     """Compare two result sets cell by cell; exit 1 on a significant slowdown beyond a limit.
 
-<<<<<<< HEAD
     Example: raybench compare results/before results/after --fail-below 0.95
-=======
-    Example: raybench compare before after --fail-below 0.95
->>>>>>> 88c7c71 (The documentation's commands, grids and Python run in the tests; a page of examples for each thing to add)
     """
     from raybench.analysis import compare as analysis
     from raybench.analysis.frame import load

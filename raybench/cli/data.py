@@ -60,11 +60,7 @@ def list_(data: Data = None, as_json: Json = False) -> None:
 def fetch(names: Names, data: Data = None) -> None:
     """Download datasets, from where there is internet; what is there already is kept.
 
-<<<<<<< HEAD
     Example: raybench data fetch cifar10 mnist kmnist
-=======
-    Example: raybench data fetch mnist cifar10
->>>>>>> 88c7c71 (The documentation's commands, grids and Python run in the tests; a page of examples for each thing to add)
     """
     from raybench.catalog.datasets import staging, verify
     from raybench.settings import workspace

@@ -17,11 +17,7 @@ def explain(
 ) -> None:
     """Say where the time goes, and why the speedup is not higher.
 
-<<<<<<< HEAD
     Example: raybench explain results/paper --baseline K80
-=======
-    Example: raybench explain results/paper
->>>>>>> 88c7c71 (The documentation's commands, grids and Python run in the tests; a page of examples for each thing to add)
     """
     from raybench.analysis import explain as analysis
     from raybench.analysis.frame import load

@@ -25,11 +25,7 @@ def schema(
 ) -> None:
     """Print the JSON Schema of a record.
 
-<<<<<<< HEAD
     Example: raybench schema --markdown
-=======
-    Example: raybench schema --pages docs/reference
->>>>>>> 88c7c71 (The documentation's commands, grids and Python run in the tests; a page of examples for each thing to add)
     """
     from raybench.record.schema import TrialRecord
     from raybench.report.reference import record_table, write_pages
