@@ -65,8 +65,14 @@ class Experiment:
         Raises:
             ResultsError: the folder cannot be written; the record was kept elsewhere if possible.
         """
-        if steps_ms:
-            self._write_steps(record.trial_id, steps_ms)
+        try:
+            if steps_ms:
+                self._write_steps(record.trial_id, steps_ms)
+        finally:
+            path = self._write_record(record)
+        return path
+
+    def _write_record(self, record: TrialRecord) -> Path:
         path = self.record_path(record.trial_id)
         text = record.model_dump_json(indent=1).encode() + b"\n"
         try:

@@ -10,8 +10,8 @@ import pytest
 from records import make_record
 
 from raybench.errors import RecordError, ResultsError
-from raybench.record.scan import Unreadable, record_files, scan
-from raybench.record.store import Experiment, check_writable, write_atomically
+from raybench.record.scan import scan
+from raybench.record.store import Experiment, check_writable, write_atomically, write_once
 from raybench.spec.trial import trial_spec
 
 SPEC = trial_spec({"model": "resnet18", "dataset": "mnist", "hardware": "P100"})
@@ -41,6 +41,31 @@ def test_steps_are_kept_beside_the_record(tmp_path: Path) -> None:
         assert np.array_equal(archive["train_step_ms"], steps_ms)
 
 
+def test_a_record_is_kept_though_its_steps_cannot_be(tmp_path: Path) -> None:
+    experiment = Experiment(tmp_path / "mine")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "steps").write_text("in the way")
+    with pytest.raises(ResultsError, match="steps"):
+        experiment.write(make_record(), [np.ones(3)])
+    assert experiment.is_complete(make_record().spec)
+
+
+def test_an_experiment_is_named_by_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Experiment(tmp_path / "mine").name == "mine"
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert Experiment(Path()).name == "here"
+
+
+def test_the_first_to_write_a_file_decides_what_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "once.json"
+    assert write_once(path, b"first") == b"first"
+    assert write_once(path, b"second") == b"first"
+    assert [p.name for p in path.parent.iterdir()] == ["once.json"]
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     path.write_text("old")
@@ -59,7 +84,7 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_is_refused_with_a_cure(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_refused_with_a_hint(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ResultsError, match="RAYBENCH_RESULTS"):
         check_writable(tmp_path / "file" / "results")
@@ -95,26 +120,12 @@ def test_a_failed_record_is_not_complete(tmp_path: Path) -> None:
     assert not experiment.is_complete(record.spec)
 
 
-def test_what_cannot_be_read_is_named_and_the_rest_is_kept(tmp_path: Path) -> None:
-    experiment = Experiment(tmp_path / "mine")
-    experiment.write(make_record())
-    (experiment.folder / "records" / "0.json").write_text("[]")
-    found = list(scan([tmp_path]))
-    assert len(found) == 2
-    assert isinstance(found[0], Unreadable)
-    assert found[0].path.name == "0.json"
-
-
-def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ResultsError, match="no results at"):
-        record_files([tmp_path / "absent"])
-
-
 def test_the_plan_is_found_again(tmp_path: Path) -> None:
     experiment = Experiment(tmp_path / "mine")
     assert experiment.planned() == {}
     experiment.write_plan("model: resnet18\n", [SPEC])
     assert experiment.planned() == {SPEC.trial_id: SPEC}
+    assert experiment.planned(without=[SPEC.trial_id]) == {}
     assert (experiment.folder / "grid.yaml").read_text() == "model: resnet18\n"
     (experiment.folder / "manifest.json").write_text("{")
     with pytest.raises(RecordError, match="manifest"):
