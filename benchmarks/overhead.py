@@ -14,127 +14,20 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
+import overhead_commands as commands
 import overhead_grids
 import overhead_timm
-import overhead_workloads as workloads
-from overhead_workloads import Effort, Pair
-from tabulate import tabulate
+import overhead_training as training
+from overhead_results import Benchmark, Result, itself, render, times_faster
+from overhead_turns import effort_of
 
 from raybench.errors import RaybenchError, nearest
-
-
-def ratio(pair: Pair) -> float:
-    """Return raybench's figure over the other side's."""
-    ours, theirs = pair
-    assert theirs is not None
-    return ours / theirs
-
-
-def times_faster(pair: Pair) -> float:
-    """Return the other side's seconds over raybench's."""
-    ours, theirs = pair
-    assert theirs is not None
-    return theirs / ours
-
-
-def itself(pair: Pair) -> float:
-    """Return raybench's figure."""
-    return pair[0]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Benchmark:
-    """Something to measure in turns.
-
-    Attributes:
-        name: what ``--only`` takes.
-        run: measures, and returns the pairs.
-        target: the value to reach.
-        against: the other side, in words; empty where there is none.
-        value: what a pair comes to.
-        unit: of the value; × for a ratio.
-        better: whether a lower or a higher value is better.
-        needs: what of an Effort it cannot be measured without; an option of the same name.
-    """
-
-    name: str
-    run: Callable[[Effort], list[Pair]]
-    target: float
-    against: str = ""
-    value: Callable[[Pair], float] = ratio
-    unit: str = "×"
-    better: Literal["lower", "higher"] = "higher"
-    needs: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """The pairs of a benchmark, and what they come to; without pairs, it was not measured."""
-
-    benchmark: Benchmark
-    pairs: list[Pair]
-
-    @property
-    def values(self) -> list[float]:
-        """The value of each pair."""
-        return [self.benchmark.value(pair) for pair in self.pairs]
-
-    @property
-    def median(self) -> float | None:
-        """The median of the values."""
-        return statistics.median(self.values) if self.pairs else None
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the median reaches the target."""
-        if self.median is None:
-            return None
-        if self.benchmark.better == "lower":
-            return self.median <= self.benchmark.target
-        return self.median >= self.benchmark.target
-
-    def document(self) -> dict[str, Any]:
-        """Return the result for a program."""
-        of = self.benchmark
-        return {
-            "name": of.name,
-            "against": of.against,
-            "value": self.median,
-            "unit": of.unit,
-            "target": of.target,
-            "met": self.met,
-            "pairs": [list(pair) for pair in self.pairs],
-        }
-
-    def row(self) -> list[str]:
-        """Return the result for a person."""
-        of = self.benchmark
-        target = f"{'≤' if of.better == 'lower' else '≥'} {of.target:g} {of.unit}"
-        what = [of.name, of.against or "–"]
-        if not self.pairs:
-            return [*what, f"not measured: needs --{of.needs}", "–", "0", target, "–"]
-        spread = "–"
-        if len(self.pairs) > 1:
-            low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
-            spread = f"{low:.3f}–{high:.3f}"
-        return [
-            *what,
-            f"{self.median:.3f} {of.unit}",
-            spread,
-            str(len(self.pairs)),
-            target,
-            "yes" if self.met else "no",
-        ]
-
 
 MODELS = ("resnet18", "googlenet")
 
@@ -143,7 +36,7 @@ BENCHMARKS = (
         Benchmark(
             name=f"epoch-{model}",
             against="the same steps in a bare PyTorch loop",
-            run=partial(workloads.epoch, model),
+            run=partial(training.epoch, model),
             target=1.01,
             better="lower",
         )
@@ -158,7 +51,7 @@ BENCHMARKS = (
     ),
     Benchmark(
         name="trial-start",
-        run=workloads.trial_start,
+        run=commands.trial_start,
         value=itself,
         unit="s",
         target=1.0,
@@ -167,7 +60,7 @@ BENCHMARKS = (
     Benchmark(
         name="trial-start-gain",
         against="a plain Tune function, a fresh worker a trial",
-        run=workloads.trial_start,
+        run=commands.trial_start,
         value=times_faster,
         target=5.0,
     ),
@@ -175,7 +68,7 @@ BENCHMARKS = (
         Benchmark(
             name=f"input-{name}",
             against="the dataloader pipeline, one thread",
-            run=partial(workloads.input_rate, shape),
+            run=partial(training.input_rate, shape),
             target=5.0,
         )
         for name, shape in (("mnist", (28, 28)), ("cifar10", (32, 32, 3)))
@@ -184,7 +77,7 @@ BENCHMARKS = (
         Benchmark(
             name=f"end-to-end-{model}",
             against="the same steps on one resident batch",
-            run=partial(workloads.end_to_end, model),
+            run=partial(training.end_to_end, model),
             target=0.98,
         )
         for model in MODELS
@@ -193,7 +86,7 @@ BENCHMARKS = (
         Benchmark(
             name=f"best-{model}",
             against="fp32, contiguous, eager",
-            run=partial(workloads.best, model),
+            run=partial(training.best, model),
             target=target,
         )
         for model, target in zip(MODELS, (1.9, 2.4), strict=True)
@@ -220,9 +113,9 @@ BENCHMARKS = (
     *(
         Benchmark(name=name, run=run, value=itself, unit="s", target=target, better="lower")
         for name, run, target in (
-            ("help", workloads.help_s, 0.4),
-            ("plan", workloads.plan_s, 1.0),
-            ("analyze", workloads.analyze_s, 1.5),
+            ("help", commands.help_s, 0.4),
+            ("plan", commands.plan_s, 1.0),
+            ("analyze", commands.analyze_s, 1.5),
         )
     ),
 )
@@ -246,37 +139,36 @@ def _means(given: str, name: str) -> bool:
     return name == given or name.startswith(f"{given}-")
 
 
-def render(results: Sequence[Result]) -> str:
-    """Return the results as a table in Markdown."""
-    headers = ["what", "against", "median", "quartiles", "pairs", "target", "met"]
-    return tabulate([r.row() for r in results], headers, "github", disable_numparse=True)
-
-
-def main(
-    arguments: Sequence[str] | None = None, benchmarks: Sequence[Benchmark] = BENCHMARKS
-) -> None:
-    """Measure what was chosen, and print it."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    made = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n")[0], epilog="It reports and does not judge."
     )
-    parser.add_argument(
+    made.add_argument(
         "--only",
         action="append",
         default=[],
         metavar="NAME",
         help="a benchmark, or the beginning of several's names; repeatable",
     )
-    parser.add_argument("--quick", action="store_true", help="a few pairs, to see that it works")
-    parser.add_argument("--json", action="store_true", help="print JSON for a program")
-    parser.add_argument("--list", action="store_true", help="print the names and targets only")
-    parser.add_argument("--hardware", help="cpu:N or a GPU's label; default: this machine")
-    parser.add_argument("--timm", type=Path, metavar="PATH", help="a checkout of timm's repository")
-    given = parser.parse_args(arguments)
+    made.add_argument("--quick", action="store_true", help="a few pairs, to see that it works")
+    made.add_argument("--json", action="store_true", help="print JSON for a program")
+    made.add_argument("--list", action="store_true", help="print the names and targets only")
+    made.add_argument("--hardware", help="cpu:N or a GPU's label; default: this machine")
+    made.add_argument("--timm", type=Path, metavar="PATH", help="a checkout of timm's repository")
+    return made
+
+
+def main(
+    arguments: Sequence[str] | None = None, benchmarks: Sequence[Benchmark] = BENCHMARKS
+) -> None:
+    """Measure what was chosen, and print it."""
+    given = parser().parse_args(arguments)
     try:
         selected = chosen(given.only, benchmarks)
-        effort = workloads.effort(given.hardware, quick=given.quick, timm=given.timm)
+        effort = effort_of(given.hardware, quick=given.quick, timm=given.timm)
     except (ValueError, RaybenchError) as error:
-        parser.error(str(error))
+        parser().error(str(error))
     if given.list:
         for of in selected:
             print(f"{of.name:30}{of.against}".rstrip())

@@ -12,17 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from overhead_workloads import (
-    HERE,
-    Effort,
-    Epochs,
-    Pair,
-    Resident,
-    noted,
-    run_command,
-    spec_of,
-    times_in,
-)
+from overhead_training import Epochs, Resident, spec_of
+from overhead_turns import HERE, Effort, Pair, noted, run_command, times_in
 
 MODELS = ("googlenet", "resnet18")
 SMALL = {"image_size": 64, "input_pipeline": "device"}

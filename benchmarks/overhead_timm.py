@@ -12,16 +12,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from overhead_workloads import (
-    CLASSES,
-    Effort,
-    Epochs,
-    Pair,
-    Resident,
-    in_turns,
-    run_command,
-    spec_of,
-)
+from overhead_training import Epochs, Resident, spec_of
+from overhead_turns import CLASSES, Effort, Pair, in_turns, run_command
 
 if TYPE_CHECKING:
     import torch

@@ -161,12 +161,12 @@ def wait_for_end(job: str) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--hosts", type=int, nargs="+", default=[2, 4, 6])
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--folder", type=Path, help="on a file system that all hosts share")
-    parser.add_argument("options", nargs="*", help="further options of sbatch, after --")
-    return parser
+    made = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    made.add_argument("--hosts", type=int, nargs="+", default=[2, 4, 6])
+    made.add_argument("--repeats", type=int, default=3)
+    made.add_argument("--folder", type=Path, help="on a file system that all hosts share")
+    made.add_argument("options", nargs="*", help="further options of sbatch, after --")
+    return made
 
 
 def main() -> None:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import overhead
+import overhead_results as results
 import overhead_timm
-import overhead_workloads as workloads
+import overhead_training as training
 import pytest
 import torch
-from overhead_workloads import Effort, Pair, in_turns, spec_of
+from overhead_training import spec_of
+from overhead_turns import Effort, Pair, in_turns
 
 from raybench.record.autotune import Autotune, StepSettings
 
@@ -29,12 +31,12 @@ def turns(effort: Effort) -> list[Pair]:
     return [(1.0, 2.0), (3.0, 4.0), (9.0, 10.0)]
 
 
-LOOP = overhead.Benchmark(
-    name="loop-a", against="a loop", run=turns, value=overhead.ratio, unit="×", better="lower",
+LOOP = results.Benchmark(
+    name="loop-a", against="a loop", run=turns, value=results.ratio, unit="×", better="lower",
     target=0.75,
 )  # fmt: skip
-FAST = replace(LOOP, name="loop-b", value=overhead.times_faster, better="higher", target=1.5)
-ALONE = replace(LOOP, name="alone", against="", value=overhead.itself, unit="s", target=2.0)
+FAST = replace(LOOP, name="loop-b", value=results.times_faster, better="higher", target=1.5)
+ALONE = replace(LOOP, name="alone", against="", value=results.itself, unit="s", target=2.0)
 FAKES = (LOOP, FAST, ALONE)
 
 
@@ -128,7 +130,7 @@ def test_the_best_settings_are_those_of_a_tune_up(monkeypatch: pytest.MonkeyPatc
         return Autotune(chosen=chosen, reason="", candidates=(), time_s=1.0, hostname="here")
 
     monkeypatch.setattr("raybench.trial.autotune.search.resolve", tuned)
-    pairs = workloads.best("squeezenet1_1", Effort(hardware="cpu:1", pairs=2, steps=1))
+    pairs = training.best("squeezenet1_1", Effort(hardware="cpu:1", pairs=2, steps=1))
     assert [spec.execution for spec in asked] == ["best"]
     assert len(pairs) == 2
     assert all(ours > 0 and theirs for ours, theirs in pairs)
