@@ -109,9 +109,9 @@ def _of_cells(
 ) -> Iterator[CellFinding]:
     """Find what holds each cell's speedup back, and what the datasheets would lead to."""
     for cell, speedup in speedups.items():
-        share = _step_share(cell, baseline, steps[cell], steps[cell._replace(hardware=baseline)])
-        if share:
-            yield share
+        if steps[cell].overhead is not None:
+            other = steps[cell._replace(hardware=baseline)]
+            yield StepShare(cell=cell, baseline=baseline, step=steps[cell], baseline_step=other)
         training, compute, left = speedup.training, speedup.compute_only, speedup.without_input
         if left and training and abs(left.value / training.value - 1) >= NOTABLE:
             yield WithoutInput(cell=cell, baseline=baseline, training=training, without_input=left)
@@ -127,32 +127,6 @@ def _of_cells(
                 bandwidth=speedup.bandwidth,
                 compute_only=compute,
             )
-
-
-def _step_share(
-    cell: Key, baseline: Hardware, step: StepBreakdown, other: StepBreakdown
-) -> StepShare | None:
-    overhead, theirs = step.overhead, other.overhead
-    if step.step_ms is None or step.compute_ms is None or overhead is None:
-        return None
-    theirs_known = theirs is not None and theirs >= -NOTABLE and other.overhead_is_clear
-    return StepShare(
-        cell=cell,
-        baseline=baseline,
-        step_ms=step.step_ms,
-        compute_ms=step.compute_ms,
-        overhead=overhead,
-        overhead_half_width=step.overhead_half_width,
-        is_clear=step.overhead_is_clear,
-        parts="unknown"
-        if step.input_ms is None
-        else "known"
-        if step.add_up
-        else "more than the step",
-        shares=step.shares,
-        baseline_step_ms=other.step_ms if theirs_known else None,
-        baseline_overhead=theirs if theirs_known else None,
-    )
 
 
 def _of_models(
@@ -178,10 +152,8 @@ def _of_models(
             heavy=heavy,
             baseline=baseline,
             verdict=verdict,
-            light_running_time=of_light.running_time,
-            heavy_running_time=of_heavy.running_time,
-            light_compute_only=of_light.compute_only,
-            heavy_compute_only=of_heavy.compute_only,
+            light_speedup=of_light,
+            heavy_speedup=of_heavy,
         )
         for (light, heavy), (of_light, of_heavy), verdict in zip(pairs, sides, judged, strict=True)
     ]

@@ -6,11 +6,10 @@ finding's figures alone; what they do not bear is no finding, or one that says s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from raybench.analysis.breakdown import NOTABLE
+from raybench.analysis.breakdown import NOTABLE, SpeedupBreakdown, StepBreakdown
 from raybench.analysis.configurations import Key
 from raybench.analysis.notes import Note
 from raybench.analysis.statistics import Ratio, Verdict, quotient, verdicts
@@ -42,36 +41,28 @@ class CellFinding(Finding):
 
 @dataclass(frozen=True, kw_only=True)
 class StepShare(CellFinding):
-    """What part of a step is compute.
+    """What part of a step is compute, of the cell and of the baseline's; the former is known."""
 
-    Attributes:
-        step_ms, compute_ms: of the hardware, in milliseconds.
-        overhead, overhead_half_width: the fraction of a step that is not compute; the half width
-            of its 95 % interval, None for a single run.
-        is_clear: whether the repeats agree on the overhead.
-        parts: whether the parts of the step are known, and come to no more than it.
-        shares: the fraction of the step that each part takes.
-        baseline_step_ms, baseline_overhead: None where the baseline's share is not clear.
-    """
-
-    step_ms: float
-    compute_ms: float
-    overhead: float
-    overhead_half_width: float | None
-    is_clear: bool
-    parts: Literal["known", "unknown", "more than the step"]
-    shares: Mapping[str, float]
-    baseline_step_ms: float | None
-    baseline_overhead: float | None
+    step: StepBreakdown
+    baseline_step: StepBreakdown
 
     @property
     def conclusion(self) -> Literal["unclear", "shorter than compute", "compute", "overhead"]:
-        """Whether the overhead is known, and a notable part of the step."""
-        if not self.is_clear:
+        """Whether the overhead is clear, and a notable part of the step."""
+        overhead = self.step.overhead
+        if overhead is None or not self.step.overhead_is_clear:
             return "unclear"
-        if self.overhead < -NOTABLE:
+        if overhead < -NOTABLE:
             return "shorter than compute"
-        return "compute" if self.overhead < NOTABLE else "overhead"
+        return "compute" if overhead < NOTABLE else "overhead"
+
+    @property
+    def baseline_overhead(self) -> float | None:
+        """The part of the baseline's step that is not compute; None where that is not clear."""
+        overhead = self.baseline_step.overhead
+        if overhead is None or overhead < -NOTABLE or not self.baseline_step.overhead_is_clear:
+            return None
+        return overhead
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,25 +130,22 @@ class LighterModel(Finding):
         baseline: the hardware that speedups are over.
         verdict: whether the lighter one's speedup is the greater (``faster``); None for single
             runs.
-        light_running_time, heavy_running_time: speedups.
-        light_compute_only, heavy_compute_only: speedups of compute alone.
+        light_speedup, heavy_speedup: over the baseline.
     """
 
     light: Key
     heavy: Key
     baseline: Hardware
     verdict: Verdict | None
-    light_running_time: Ratio
-    heavy_running_time: Ratio
-    light_compute_only: Ratio | None
-    heavy_compute_only: Ratio | None
+    light_speedup: SpeedupBreakdown
+    heavy_speedup: SpeedupBreakdown
 
     @property
     def conclusion(
         self,
     ) -> Literal["unclear", "overhead fits", "not overhead alone", "overhead outweighs", "open"]:
         """The cause of a difference, by whether the models differ by compute alone too."""
-        light, heavy = self.light_compute_only, self.heavy_compute_only
+        light, heavy = self.light_speedup.compute_only, self.heavy_speedup.compute_only
         if self.verdict not in ("faster", "slower"):
             return "unclear"
         if light is None or heavy is None:

@@ -5,15 +5,13 @@ running_time_s, accuracy (0 to 1).
 from __future__ import annotations
 
 import csv
-import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from raybench.analysis.columns import MOST, printable
 from raybench.analysis.configurations import Configuration, Key, configurations
@@ -24,12 +22,28 @@ from raybench.analysis.tables import make_table
 from raybench.catalog.hardware import Hardware
 from raybench.errors import SpecError, nearest
 
-COLUMNS = ("hardware", "model", "dataset", "running_time_s", "accuracy")
+REFERENCES = Path(__file__).with_name("references")
 
 MOST_ROWS = 10_000
 """A file with more rows is no table of published results."""
 
-_NAME = re.compile(r"[\w.][\w.:+ -]{0,63}")
+_Label = Annotated[
+    str,
+    Field(pattern=r"^[\w.][\w.:+ -]{0,63}$", description="letters, digits and . : + - _"),
+]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(str_strip_whitespace=True)
+
+    hardware: _Label
+    model: _Label
+    dataset: _Label
+    running_time_s: float = Field(gt=0, le=MOST, description="seconds above 0")
+    accuracy: float = Field(ge=0, le=1, description="a fraction from 0 to 1")
+
+
+_COLUMNS = ", ".join(_Row.model_fields)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,24 +131,48 @@ def load_published(name: str) -> PublishedResults:
     Raises:
         SpecError: there is no such reference, or the file is none.
     """
-    if name in PUBLISHED:
-        source, workload = PUBLISHED[name]
-        text = resources.files("raybench.analysis") / "references" / f"{name}.csv"
-        rows = _rows(text.read_text(encoding="utf-8").splitlines(), name)
-        return PublishedResults(frame=_frame(rows, name), source=source, workload=workload)
-    path = Path(name)
+    where = printable(name)
+    source, workload = PUBLISHED.get(name, (where, {}))
+    path = REFERENCES / f"{name}.csv" if name in PUBLISHED else Path(name)
     if not path.is_file():
         raise SpecError(
-            f"no reference {printable(name)!r}. {nearest(name, PUBLISHED)}".rstrip(),
-            allowed=f"{', '.join(PUBLISHED)}, or a CSV file with the columns " + ", ".join(COLUMNS),
+            f"no reference {where!r}. {nearest(name, PUBLISHED)}".rstrip(),
+            allowed=f"{', '.join(PUBLISHED)}, or a CSV file with the columns {_COLUMNS}",
         )
-    where = printable(str(path))
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            found = _rows(file, where)
+            rows = _rows(csv.DictReader(file), where)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SpecError(f"cannot read {where}: {printable(str(error))}") from None
-    return PublishedResults(frame=_frame(found, where), source=where)
+    columns = {name: [getattr(row, name) for row in rows] for name in _Row.model_fields}
+    frame = tidy_frame(columns, len(rows)).assign(
+        status="completed", source=where, reason="", warnings=""
+    )
+    return PublishedResults(frame=frame, source=source, workload=workload)
+
+
+def _rows(reader: csv.DictReader[str], where: str) -> list[_Row]:
+    lacking = [name for name in _Row.model_fields if name not in (reader.fieldnames or ())]
+    if lacking:
+        raise SpecError(
+            f"{where}: not a reference, it lacks the columns {', '.join(lacking)}",
+            allowed=f"a CSV file with {_COLUMNS}",
+        )
+    rows: list[_Row] = []
+    for row in reader:
+        if len(rows) == MOST_ROWS:
+            raise SpecError(f"{where}: more than {MOST_ROWS:,} rows, not a table of results")
+        try:
+            rows.append(_Row.model_validate({name: row[name] for name in _Row.model_fields}))
+        except ValidationError as error:
+            name = str(error.errors()[0]["loc"][0])
+            raise SpecError(
+                f"{where}, line {reader.line_num}: {name} is {(row[name] or '')[:80]!r}",
+                allowed=_Row.model_fields[name].description,
+            ) from None
+    if not rows:
+        raise SpecError(f"{where}: no rows", allowed="a row for each published result")
+    return rows
 
 
 def compare_with_published(
@@ -191,51 +229,3 @@ def _differences(
             text = None if value is None else str(value)
             found.append(WorkloadDifference(field=name, own=own, published=text))
     return tuple(found)
-
-
-def _rows(lines: Any, where: str) -> list[dict[str, Any]]:
-    reader = csv.DictReader(lines)
-    lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-    if lacking:
-        raise SpecError(
-            f"{where}: not a reference, it lacks the columns {', '.join(lacking)}",
-            allowed=f"a CSV file with {', '.join(COLUMNS)}",
-        )
-    rows: list[dict[str, Any]] = []
-    for row in reader:
-        if len(rows) == MOST_ROWS:
-            raise SpecError(f"{where}: more than {MOST_ROWS:,} rows, not a table of results")
-        rows.append(_row(row, f"{where}, line {reader.line_num}"))
-    if not rows:
-        raise SpecError(f"{where}: no rows", allowed="a row for each published result")
-    return rows
-
-
-def _row(row: Mapping[str, str | None], where: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name in ("hardware", "model", "dataset"):
-        value = (row[name] or "").strip()
-        if not _NAME.fullmatch(value):
-            raise SpecError(
-                f"{where}: {name} is {value[:80]!r}", allowed="letters, digits and . : + - _"
-            )
-        found[name] = value
-    limits = {
-        "running_time_s": (1e-9, MOST, "seconds above 0"),
-        "accuracy": (0, 1, "a fraction from 0 to 1"),
-    }
-    for name, (least, most, allowed) in limits.items():
-        value = (row[name] or "").strip()
-        try:
-            found[name] = float(value)
-        except ValueError:
-            found[name] = math.nan
-        if not least <= found[name] <= most:
-            raise SpecError(f"{where}: {name} is {value[:80]!r}", allowed=allowed)
-    return found
-
-
-def _frame(rows: list[dict[str, Any]], source: str) -> pd.DataFrame:
-    columns = {name: [row[name] for row in rows] for name in COLUMNS}
-    frame = tidy_frame(columns, len(rows))
-    return frame.assign(status="completed", source=source, reason="", warnings="")

@@ -45,33 +45,34 @@ def about(finding: Finding) -> str:
 
 @sentence.register
 def _(found: StepShare) -> str:
-    hardware, overhead = found.cell.hardware, found.overhead
-    step = f"a step on {hardware} ({found.step_ms:.3g} ms)"
+    here, there, theirs = found.step, found.baseline_step, found.baseline_overhead
+    overhead = here.overhead or 0.0
+    step = f"a step on {found.cell.hardware} ({here.step_ms:.3g} ms)"
     if found.conclusion == "unclear":
         return (
             f"what part of {step} is compute cannot be told from these repeats "
-            f"({1 - overhead:.0%} ± {found.overhead_half_width:.0%})"
+            f"({1 - overhead:.0%} ± {here.overhead_half_width:.0%})"
         )
     if found.conclusion == "shorter than compute":
         return (
             f"{step} is shorter than the same step on a resident batch "
-            f"({found.compute_ms:.3g} ms), so that no part of it can be called overhead"
+            f"({here.compute_ms:.3g} ms), so that no part of it can be called overhead"
         )
-    theirs, whose = found.baseline_overhead, ""
-    if theirs is not None:
-        whose = f"{found.baseline} ({found.baseline_step_ms:.3g} ms)"
+    whose = f"{found.baseline} ({there.step_ms or 0:.3g} ms)"
     if found.conclusion == "compute":
         said = f"{min(1 - overhead, 1):.0%} of {step} is compute"
-        return said if theirs is None else f"{said}, on {whose} {min(1 - theirs, 1):.0%}"
-    said = f"{overhead:.0%} of {step} is not compute{_parts(found)}"
-    return said if theirs is None else f"{said}. On {whose} {max(theirs, 0):.0%} is not"
+        beside = f", on {whose} {min(1 - (theirs or 0), 1):.0%}"
+    else:
+        said = f"{overhead:.0%} of {step} is not compute{_parts(found)}"
+        beside = f". On {whose} {max(theirs or 0, 0):.0%} is not"
+    return said if theirs is None else said + beside
 
 
 def _parts(found: StepShare) -> str:
     """Name the parts that are not compute, if they are known and fit into the step."""
-    if found.parts == "unknown":
+    if found.step.input_ms is None:
         return " (its phases are unknown)"
-    if found.parts != "known":
+    if not found.step.add_up:
         return " (its phases, timed apart, come to more than a step: they do not say which part)"
     on_cpu = found.cell.hardware.cpu_threads is not None
     names = {
@@ -80,7 +81,7 @@ def _parts(found: StepShare) -> str:
         "preprocess": "preprocessing",
         "rest": "the rest" if on_cpu else "kernel launch overhead and the host",
     }
-    shares = ((name, found.shares.get(part, 0)) for part, name in names.items())
+    shares = ((name, found.step.shares.get(part, 0)) for part, name in names.items())
     return f": {', '.join(f'{name} {share:.0%}' for name, share in shares if share >= 0.01)}"
 
 
@@ -122,7 +123,8 @@ def _(found: DatasheetExpectation) -> str:
 @sentence.register
 def _(found: LighterModel) -> str:
     light, heavy = found.light, found.heavy
-    both = f"{shown(found.light_running_time)} and {shown(found.heavy_running_time)}"
+    speedups = (found.light_speedup, found.heavy_speedup)
+    both = " and ".join(shown(speedup.running_time) for speedup in speedups)
     said = (
         f"{dataset_title(light.dataset)}, {light.hardware} over {found.baseline}: "
         f"{model_title(light.model)} (lighter) and {model_title(heavy.model)} gain {both}"
@@ -133,8 +135,8 @@ def _(found: LighterModel) -> str:
         return f"{said}, which these repeats do not distinguish"
     relation = "less" if found.verdict == "slower" else "more"
     said += f": the lighter model gains {relation}"
-    alone = (found.light_compute_only, found.heavy_compute_only)
-    if alone[0] is None or alone[1] is None:
+    alone = [shown(each.compute_only) for each in speedups if each.compute_only]
+    if len(alone) < 2:
         return f"{said}; compute alone was not measured, so that the cause stays open"
     cause = {
         "not overhead alone": f"still {relation}: overhead is not the whole cause",
@@ -142,7 +144,7 @@ def _(found: LighterModel) -> str:
         "overhead fits": "which is not distinguishable: it fits overhead as the cause",
         "overhead outweighs": "the other way round: overhead outweighs what the hardware does",
     }[found.conclusion]
-    return f"{said}; by compute alone {shown(alone[0])} and {shown(alone[1])}, {cause}"
+    return f"{said}; by compute alone {' and '.join(alone)}, {cause}"
 
 
 @sentence.register

@@ -44,9 +44,9 @@ def test_a_cell_has_its_findings_with_their_figures():
     share, left, overhead, datasheets = found.findings
     assert {each.cell for each in found.findings} == {P100} == set(found.speedups)
     assert isinstance(share, StepShare)
-    assert (share.step_ms, share.compute_ms) == pytest.approx((20, 12))
-    assert (share.baseline_step_ms, share.baseline_overhead) == pytest.approx((50, 0.14))
-    assert (share.parts, share.conclusion) == ("known", "overhead")
+    assert (share.step, share.baseline_step) == (found.steps[P100], found.steps[K80])
+    assert share.baseline_overhead == pytest.approx(0.14)
+    assert share.conclusion == "overhead"
     assert isinstance(left, WithoutInput)
     assert left.without_input.value == pytest.approx(44 / 14)
     assert isinstance(overhead, WithoutOverhead)
@@ -79,7 +79,7 @@ def test_repeats_that_disagree_on_the_overhead_support_no_speedup_without_input(
 def test_phases_that_do_not_fit_into_a_step_say_nothing_of_its_parts():
     records = [make_step("P100", step_ms=20, compute_ms=12, data_wait=15), TWO[1]]
     found = explained(records)
-    assert found.findings[0].parts == "more than the step"
+    assert not found.findings[0].step.add_up
     assert found.speedups[P100].without_input is None
     assert of_kind(WithoutInput, records) == []
 
@@ -102,8 +102,8 @@ def test_the_lightest_model_is_set_beside_the_heaviest():
     ]
     (found,) = of_kind(LighterModel, records)
     assert (found.light, found.heavy) == (P100, P100._replace(model="googlenet"))
-    assert found.light_running_time.value == pytest.approx(2.25)
-    assert found.heavy_running_time.value == pytest.approx(2.5)
+    assert found.light_speedup.running_time.value == pytest.approx(2.25)
+    assert found.heavy_speedup.running_time.value == pytest.approx(2.5)
     assert found.verdict == "slower"
     (single,) = of_kind(LighterModel, [r for r in records if r.spec.repeat == 0])
     assert single.verdict is None

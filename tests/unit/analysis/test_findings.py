@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from raybench.analysis.breakdown import SpeedupBreakdown, StepBreakdown
 from raybench.analysis.configurations import Key
 from raybench.analysis.findings import (
     DatasheetExpectation,
@@ -24,30 +25,46 @@ def ratio(value, spread=None):
     return Ratio(value=value, n=3, terms=((spread**2 / 7.7, 4),) if spread else ())
 
 
+def step(overhead, half_width=None):
+    return StepBreakdown(
+        n=3,
+        step_ms=20.0,
+        data_ms=None,
+        transfer_ms=None,
+        preprocess_ms=None,
+        compute_ms=20 * (1 - overhead),
+        utilization=None,
+        overhead_half_width=half_width,
+    )
+
+
 @pytest.mark.parametrize(
-    ("overhead", "is_clear", "conclusion"),
+    ("overhead", "half_width", "conclusion", "baseline_overhead"),
     [
-        (0.4, True, "overhead"),
-        (0.04, True, "compute"),
-        (-0.04, True, "compute"),
-        (-0.2, True, "shorter than compute"),
-        (0.4, False, "unclear"),
+        (0.4, 0.1, "overhead", 0.4),
+        (0.04, None, "compute", 0.04),
+        (-0.04, 0.05, "compute", -0.04),
+        (-0.2, 0.1, "shorter than compute", None),
+        (0.4, 0.5, "unclear", None),
+        (0.0, 0.06, "unclear", None),
     ],
 )
-def test_the_share_of_a_step(overhead, is_clear, conclusion):
-    found = StepShare(
-        **WHERE,
-        step_ms=20,
-        compute_ms=20 * (1 - overhead),
-        overhead=overhead,
-        overhead_half_width=None,
-        is_clear=is_clear,
-        parts="unknown",
-        shares={},
-        baseline_step_ms=None,
-        baseline_overhead=None,
-    )
+def test_the_share_of_a_step(overhead, half_width, conclusion, baseline_overhead):
+    both = step(overhead, half_width)
+    found = StepShare(**WHERE, step=both, baseline_step=both)
     assert found.conclusion == conclusion
+    assert found.baseline_overhead == pytest.approx(baseline_overhead)
+
+
+def speedup(compute_only):
+    return SpeedupBreakdown(
+        running_time=ratio(2),
+        training=None,
+        without_input=None,
+        compute_only=compute_only,
+        flops=None,
+        bandwidth=None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,10 +119,8 @@ def test_why_a_lighter_model_gains_less(verdict, light, heavy, conclusion):
         heavy=CELL._replace(model="googlenet"),
         baseline=Hardware("K80"),
         verdict=verdict,
-        light_running_time=ratio(2),
-        heavy_running_time=ratio(3),
-        light_compute_only=light,
-        heavy_compute_only=heavy,
+        light_speedup=speedup(light),
+        heavy_speedup=speedup(heavy),
     )
     assert found.conclusion == conclusion
 
