@@ -39,7 +39,7 @@ def noted(kind: type[Part], **figures: object) -> Noted[Part]:
     ``Missing`` becomes null, and its reason is kept by the figure's name; an inner part that is
     ``Noted`` brings its reasons along.
 
-    >>> from raybench.record.schema import Contention
+    >>> from raybench.system.facts import Contention
     >>> found = noted(Contention, co_located_trials=0, load_average=Missing("not on Linux"))
     >>> found.part.load_average, found.reasons
     (None, {'load_average': 'not on Linux'})

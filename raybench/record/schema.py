@@ -14,13 +14,12 @@ from raybench.record.autotune import Autotune
 from raybench.record.noted import is_covered, nulls
 from raybench.spec.identity import since_of
 from raybench.spec.trial import ResolvedSpec, TrialSpec
-from raybench.system.facts import EnvironmentFacts, HardwareFacts, _Part
+from raybench.system.facts import Contention, EnvironmentFacts, HardwareFacts, _Part
 
 LAYOUT_VERSION = 3
 """Raised, with a function in ``upgrades``, when the layout of a record changes."""
 
-_LATER = [since for field in TrialSpec.model_fields.values() if (since := since_of(field))]
-
+_LATER = filter(None, map(since_of, TrialSpec.model_fields.values()))
 SCHEMA_VERSION = max([LAYOUT_VERSION, *(since.version for since in _LATER)])
 """The version of the records that are written: the layout's, or that of the spec's newest field."""
 
@@ -159,15 +158,6 @@ class DeviceTelemetry(_Part):
     """number of samples"""
 
 
-class Contention(_Part):
-    """What else ran on the node."""
-
-    co_located_trials: int | None
-    """the most trials of raybench that were seen running beside this one on its node"""
-    load_average: float | None
-    """the node's load average over the last minute, at the end of the timed epochs"""
-
-
 class DatasetFacts(_Part):
     """The images that were used."""
 
@@ -179,6 +169,8 @@ class DatasetFacts(_Part):
     """training images, after train_limit"""
     eval_images: int
     """evaluation images, after eval_limit"""
+    origin: str = "raybench"
+    """where its definition comes from: raybench, or the distribution and version of a plug-in"""
 
 
 class ModelFacts(_Part):
@@ -192,6 +184,8 @@ class ModelFacts(_Part):
     """operations of a training step (forward, backward) for one image; multiply and add are two"""
     aux_loss_weight: float | None
     """weight of the auxiliary heads' losses; null for a model without heads"""
+    origin: str = "raybench"
+    """likewise, or the module of a callable"""
 
 
 class Segment(_Part):
@@ -290,8 +284,8 @@ class TrialRecord(_Part):
     def unexplained(self) -> list[str]:
         """Return the dotted names of figures that are null without a reason in ``missing``."""
         content = self.model_dump(mode="json", exclude={"spec", "error", "missing", "epochs"})
-        reasons = {**self.missing, "autotune.candidates": "a candidate's outcome says why"}
-        return [name for name in nulls(content) if not is_covered(name, reasons)]
+        covered = {**self.missing, "autotune.candidates": "their outcome says why"}
+        return [name for name in nulls(content) if not is_covered(name, covered)]
 
     def with_reason(self, reason: str) -> TrialRecord:
         """Return the record with ``reason`` for every null that has none yet."""

@@ -35,6 +35,9 @@ def _to_version_3(record: dict[str, Any]) -> dict[str, Any]:
             "first_epoch": 1,
             "last_epoch": len(record.get("epochs", ())),
         }
+    model = record.get("model")
+    if model and ":" in model["name"]:
+        model = {**model, "origin": model["name"].partition(":")[0]}
     missing = {}
     for name, reason in record.get("missing", {}).items():
         part, dot, rest = name.partition(".")
@@ -48,6 +51,7 @@ def _to_version_3(record: dict[str, Any]) -> dict[str, Any]:
         **{name: value for name, value in record.items() if name not in (*names, "tune_up")},
         "autotune": autotune_of_version_2(record.get("tune_up")),
         "segments": [{**first, **parts}, *others] if first else [],
+        "model": model,
         "missing": missing,
     }
 

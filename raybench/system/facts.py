@@ -1,4 +1,4 @@
-"""What was found of the hardware and the software: parts of the record."""
+"""What was found of hardware, software and neighbours: parts of a segment of the record."""
 
 from __future__ import annotations
 
@@ -77,3 +77,12 @@ class EnvironmentFacts(_Part):
     """torch's switches that change speed or results, as they were during the timed epochs"""
     variables: dict[str, str]
     """environment variables that change speed or results"""
+
+
+class Contention(_Part):
+    """What else ran on the node."""
+
+    co_located_trials: int | None
+    """the most trials of raybench that were seen running beside this one on its node"""
+    load_average: float | None
+    """the node's load average over the last minute, at the end of the timed epochs"""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from raybench.catalog.datasets import ImageSet, load_dataset
+from raybench.catalog.datasets import DATASETS, ImageSet, load_dataset
 from raybench.record.noted import Noted
 from raybench.record.schema import DatasetFacts, WarningFacts
 from raybench.settings import Workspace
@@ -142,4 +142,5 @@ def _dataset_facts(spec: ResolvedSpec, images: ImageSet) -> DatasetFacts:
         fingerprint=images.fingerprint,
         train_images=len(images.train.labels),
         eval_images=len(images.eval.labels),
+        origin=DATASETS.origin(spec.dataset) or "raybench",
     )

@@ -15,8 +15,9 @@ import torch
 
 from raybench.errors import TrialFailed
 from raybench.record.noted import Missing, Noted, noted
-from raybench.record.schema import Contention, DeviceTelemetry, Epoch, Memory, WarningFacts
+from raybench.record.schema import DeviceTelemetry, Epoch, Memory, WarningFacts
 from raybench.record.state import EpochDone, Listener
+from raybench.system.facts import Contention
 from raybench.system.software import peak_host_bytes
 from raybench.trial.input import InputPipeline
 from raybench.trial.measure.clock import EpochClock

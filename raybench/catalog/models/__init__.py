@@ -81,12 +81,10 @@ def model_title(name: str) -> str:
     return MODELS.title(name)
 
 
-def model_origin(name: str) -> str | None:
-    """Return the distribution and version that a model's name comes from, None for raybench's.
-
-    A callable that a spec names has none either: where it lies is all that is known of it.
-    """
-    return None if ":" in name else MODELS.origin(name)
+def model_origin(name: str) -> str:
+    """Return the distribution and version that a model comes from; its module for a callable."""
+    module, is_callable, _ = name.partition(":")
+    return module if is_callable else MODELS.origin(name) or "raybench"
 
 
 def training_flops(name: str, image_size: int) -> float | None:

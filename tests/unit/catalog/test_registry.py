@@ -176,5 +176,6 @@ def test_a_package_of_ones_own_is_verified_planned_measured_and_shown(tmp_path: 
     record = json.loads(measured[0])
     assert record["status"] == "completed"
     assert record["dataset"]["train_images"] == 24
+    assert record["dataset"]["origin"] == record["model"]["origin"] == "garden 1.2"
     assert "TinyNet" in shown[0]
     assert "Flowers" in shown[0]

@@ -107,6 +107,15 @@ def test_a_trial_that_ended_before_all_has_no_segment_and_says_why() -> None:
     assert record.missing == {"segments": "it was killed"}
 
 
+def test_a_callable_of_before_comes_from_its_module() -> None:
+    old = as_version_2(make_record(model="nets.wide:build"))
+    assert old["model"].pop("origin") == old["dataset"].pop("origin") == "raybench"
+    record = read_record(json.dumps(old), "here")
+    assert record.model is not None
+    assert record.dataset is not None
+    assert (record.model.origin, record.dataset.origin) == ("nets.wide", "raybench")
+
+
 @pytest.mark.parametrize(
     "change",
     [{"segments": 1}, {"segments": [1]}, {"missing": 1}, {"missing": []}, {"tune_up": 1},

@@ -55,6 +55,8 @@ def test_a_trial_becomes_a_complete_record(tmp_path: Path) -> None:
     assert record.step_ms.count == 2 * math.ceil(100 / 32)
     assert record.model is not None
     assert record.model.parameters == 3 * 8 * 9 + 8 + 72 * 10 + 10
+    assert record.dataset is not None
+    assert (record.dataset.origin, record.model.origin) == ("raybench", "small_models")
     assert record.environment is not None
     assert record.environment.threads == 1
     assert record.phases_ms is not None

@@ -131,7 +131,7 @@ def test_every_row(name: str) -> None:
     model = MODELS[name]
     assert canonical_model(name.upper()) == model.name == name
     assert model_title(name) == model.title
-    assert model_origin(name) is None
+    assert model_origin(name) == "raybench"
     assert model.training_flops(224) > 1e8
     size = model.smallest_above(1)
     assert size >= model.min_image_size
@@ -145,3 +145,7 @@ def test_titles_and_weights_are_those_that_results_were_published_with() -> None
     weights = {name: m.aux_loss_weight for name, m in MODELS.items() if m.aux_loss_weight}
     assert weights == {"googlenet": 0.3, "inception_v3": 0.4}
     assert list(MODELS)[:3] == ["googlenet", "resnet18", "alexnet"]
+
+
+def test_a_callable_comes_from_its_module() -> None:
+    assert model_origin("my_models.small:build") == "my_models.small"
