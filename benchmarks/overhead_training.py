@@ -173,7 +173,7 @@ def end_to_end(model: str, effort: Effort) -> list[Pair]:
 
 
 def best(model: str, effort: Effort) -> list[Pair]:
-    """Images/s with the settings that a tune-up chooses, and with fp32, contiguous, eager."""
+    """Images/s with the settings that autotuning chooses, and with fp32, contiguous, eager."""
     from raybench.settings import workspace
     from raybench.trial.autotune.search import resolve
     from raybench.trial.run import ignore

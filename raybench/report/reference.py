@@ -118,7 +118,7 @@ def _command(name: str, command: Any, shared: Mapping[str, Any]) -> str:
     usage = ["raybench", name, *map(_argument, arguments), *["[OPTIONS]"] * bool(options)]
     parts = [f"## raybench {name}", (command.help or "").strip(), f"    {' '.join(usage)}"]
     if command.epilog:
-        parts.append("\n".join(command.epilog.splitlines()))
+        parts.append(_example(command.epilog))
     rows = [(f"`{_argument(p)}`", _meaning(p)) for p in arguments]
     rows += [(_option(p), _meaning(p)) for p in own]
     if len(own) < len(options):
@@ -126,6 +126,11 @@ def _command(name: str, command: Any, shared: Mapping[str, Any]) -> str:
     if rows:
         parts.append(_table(("argument or option", "meaning"), rows))
     return "\n\n".join(parts)
+
+
+def _example(epilog: str) -> str:
+    word, _, example = epilog.partition(": ")
+    return f"{word}: `{example}`"
 
 
 def _is_option(param: Any) -> bool:

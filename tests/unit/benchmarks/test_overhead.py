@@ -118,7 +118,7 @@ def test_sides_take_turns_and_each_is_first_in_every_other() -> None:
 
 
 @pytest.mark.usefixtures("_as_many_threads_as_before")
-def test_the_best_settings_are_those_of_a_tune_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_settings_are_those_that_autotuning_chose(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = StepSettings(
         precision="bf16", memory_format="channels_last", execution="eager",
         fused_optimizer=False, cudnn_benchmark=False, batch_size=10,
