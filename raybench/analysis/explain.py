@@ -91,7 +91,7 @@ def _explain(group: Configuration, options: Options) -> Explanation:
         findings=(
             *_of_cells(baseline, steps, speedups),
             *_of_models(group, baseline, speedups, points),
-            *_of_lines(points),
+            *time_over_flops(points),
         ),
         notes=(
             *notes.refusals(refused),
@@ -159,7 +159,7 @@ def _of_models(
     ]
 
 
-def _of_lines(points: Mapping[Key, tuple[float, Sequence[float]]]) -> list[TimeOverFlops]:
+def time_over_flops(points: Mapping[Key, tuple[float, Sequence[float]]]) -> list[TimeOverFlops]:
     """Fit how training time grows with FLOPs on each (dataset, hardware) with several models.
 
     Args:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from records import make_failed, make_record
 
@@ -76,17 +78,13 @@ def test_single_runs_never_fail():
 
 def test_noise_fails_a_gate_seldom():
     # Twenty comparisons of equal sides with 5 % of noise, four cells each, and a limit at 1.
-    failures = 0
-    for night in range(20):
-        sides = [
-            [
-                make_record(m, hardware=h, repeat=r, seed=100 * side + night, noise=0.05)
-                for m, h in CELLS
-                for r in range(5)
-            ]
-            for side in range(2)
-        ]
-        failures += bool(compared(*sides, fail_below=1.0).too_slow)
+    frame, rng = from_records(results(5)), random.Random(7)
+
+    def night():
+        times = [time * rng.lognormvariate(0, 0.05) for time in frame["running_time_s"]]
+        return frame.assign(running_time_s=times)
+
+    failures = sum(bool(compare(night(), night(), fail_below=1.0).too_slow) for _ in range(20))
     assert failures <= 4  # of a binomial of 20 at 5 %, 99.7 % lie there
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from records import make_failed, make_grid, make_record, make_step
 
 from raybench.analysis.configurations import Key
-from raybench.analysis.explain import explain
+from raybench.analysis.explain import explain, time_over_flops
 from raybench.analysis.findings import (
     DatasheetExpectation,
     LighterModel,
@@ -113,54 +113,68 @@ def test_the_lightest_model_is_set_beside_the_heaviest():
 GFLOPS = {"resnet18": 10.0, "googlenet": 16.0, "resnet50": 24.0, "vgg11": 46.0}
 
 
-def on_a_line(models, repeats=3, *, off=(0.0,) * 4, intercept=0.5, slope=0.2, spread=0.01):
-    """Return what is found of repeats whose images take a time that grows with FLOPs.
+def line(models, repeats=3, *, off=(0.0,) * 4, intercept=0.5, slope=0.2, spread=0.01):
+    """Fit repeats of models whose images take a time that grows with FLOPs.
 
     ``off`` is what each model is off the line, ``spread`` is between one repeat and the next.
     """
-    records = []
-    for model, gflops, away in zip(models, map(GFLOPS.get, models), off, strict=False):
-        for repeat in range(repeats):
-            per_image = intercept + slope * gflops + spread * (repeat - (repeats - 1) / 2) + away
-            changes = {"images_per_s": 1000 / per_image, "model.flops_per_image": 1e9 * gflops}
-            records.append(make_record(model, repeat=repeat, changes=changes))
-    return of_kind(TimeOverFlops, records)
+    deviations = [spread * (repeat - (repeats - 1) / 2) for repeat in range(repeats)]
+    (found,) = time_over_flops(
+        {
+            P100._replace(model=model): (
+                GFLOPS[model],
+                [intercept + slope * GFLOPS[model] + away + each for each in deviations],
+            )
+            for model, away in zip(models, off, strict=False)
+        }
+    )
+    return found
 
 
 def test_two_models_lie_on_a_line_within_what_their_repeats_spread():
-    (line,) = on_a_line(["resnet18", "googlenet"])
+    found = line(["resnet18", "googlenet"])
     # By hand, of six points: standard errors 0.018156 and 0.0013608
     t = 2.7764451051977987  # 97.5 % quantile of Student's t with 4 degrees of freedom
-    assert (line.dataset, line.hardware, line.models) == ("mnist", Hardware("P100"), 2)
-    assert (line.intercept, line.slope) == pytest.approx((0.5, 0.2))
-    assert line.intercept_half_width / t == pytest.approx(0.018156, rel=1e-3)
-    assert line.slope_half_width / t == pytest.approx(0.0013608, rel=1e-3)
+    assert (found.dataset, found.hardware, found.models) == ("mnist", Hardware("P100"), 2)
+    assert (found.intercept, found.slope) == pytest.approx((0.5, 0.2))
+    assert found.intercept_half_width / t == pytest.approx(0.018156, rel=1e-3)
+    assert found.slope_half_width / t == pytest.approx(0.0013608, rel=1e-3)
 
 
 def test_repeats_of_a_model_do_not_show_that_models_lie_on_a_line():
-    off = (0.2, -0.3, 0.1, 0.0)
     # By hand, of the four means: standard errors 0.26755 and 0.0096923
     t = 4.302652729911275  # 97.5 % quantile of Student's t with 2 degrees of freedom
     for repeats in (2, 20):
-        (line,) = on_a_line(list(GFLOPS), repeats=repeats, off=off)
-        assert line.intercept_half_width / t == pytest.approx(0.26755, rel=1e-3)
-        assert line.slope_half_width / t == pytest.approx(0.0096923, rel=1e-3)
-        assert line.conclusion == "proportional"
+        found = line(GFLOPS, repeats, off=(0.2, -0.3, 0.1, 0.0))
+        assert found.intercept_half_width / t == pytest.approx(0.26755, rel=1e-3)
+        assert found.slope_half_width / t == pytest.approx(0.0096923, rel=1e-3)
 
 
 def test_two_runs_give_a_line_without_an_interval_and_one_model_none():
-    (line,) = on_a_line(["resnet18", "googlenet"], repeats=1)
-    assert (line.intercept_half_width, line.slope_half_width) == (None, None)
-    assert on_a_line(["resnet18"]) == []
+    found = line(["resnet18", "googlenet"], repeats=1)
+    assert (found.intercept_half_width, found.slope_half_width) == (None, None)
+    assert time_over_flops({P100: (10.0, [2.5, 2.6])}) == []
+    assert time_over_flops({P100: (10.0, [2.5]), K80: (16.0, [2.6])}) == []
 
 
 @given(
     st.floats(0.1, 10), st.floats(0.01, 10), st.sets(st.sampled_from(sorted(GFLOPS)), min_size=2)
 )
 def test_models_on_a_line_give_the_line_back(intercept, slope, models):
-    (line,) = on_a_line(sorted(models), 2, intercept=intercept, slope=slope, spread=0.0)
-    assert line.slope == pytest.approx(slope, abs=1e-6)
-    assert line.intercept == pytest.approx(intercept, abs=1e-5)
+    found = line(models, 2, intercept=intercept, slope=slope, spread=0.0)
+    assert found.slope == pytest.approx(slope, abs=1e-6)
+    assert found.intercept == pytest.approx(intercept, abs=1e-5)
+
+
+def test_the_lines_of_a_result_set_are_found():
+    records = [
+        make_record(
+            m, changes={"images_per_s": 1000 / ms, "model.flops_per_image": 1e9 * GFLOPS[m]}
+        )
+        for m, ms in (("resnet18", 2.5), ("googlenet", 3.7))
+    ]
+    (found,) = of_kind(TimeOverFlops, records)
+    assert (found.intercept, found.slope) == pytest.approx((0.5, 0.2))
 
 
 def test_unlike_results_are_not_explained_by_one_another():
