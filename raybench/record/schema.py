@@ -42,7 +42,7 @@ class WarningFacts(_Part):
     """Something that a reader of the figures has to know."""
 
     kind: str
-    """one word: no_learning, unverified_hardware, contended, busy_host, throttled, …"""
+    """one word: no_learning, unverified_hardware, contended, busy_node, throttled, …"""
     message: str
     """what was seen, for a person"""
 

@@ -23,15 +23,15 @@ from raybench.system.variables import slurm_variables, speed_variables
 
 
 def describe_environment() -> tuple[EnvironmentFacts, dict[str, str]]:
-    """Return host, software and torch's switches as they are now, and why a field is null."""
+    """Return node, software and torch's switches as they are now, and why a field is null."""
     import torch  # noqa: PLC0415 - takes seconds, and commands import this
 
-    host, missing = _host()
+    node, missing = _node()
     slurm = slurm_variables()
     if not slurm:
         missing = {**missing, "slurm": "not under Slurm"}
     facts = EnvironmentFacts(
-        **host,
+        **node,
         allowed_cpus=allowed_cpus(),
         threads=torch.get_num_threads(),
         affinity=tuple(sorted(os.sched_getaffinity(0))),
@@ -90,13 +90,13 @@ def _onednn_enabled(torch: Any) -> bool:
 
 
 @functools.lru_cache(maxsize=1)
-def _host() -> tuple[dict[str, Any], dict[str, str]]:
+def _node() -> tuple[dict[str, Any], dict[str, str]]:
     """Return what stays the same for the life of the process, and why a figure is null."""
     import torch  # noqa: PLC0415
 
     cudnn: Any = torch.backends.cudnn
     commit, no_commit = checkout_commit(Path(raybench.__file__).parent.parent)
-    host: dict[str, Any] = {
+    node: dict[str, Any] = {
         "hostname": socket.gethostname(),
         "torch": str(torch.__version__),
         "torch_commit": torch.version.git_version,
@@ -122,7 +122,7 @@ def _host() -> tuple[dict[str, Any], dict[str, str]]:
         "commit": no_commit,
         "cpu": "the kernel does not name the processor",
     }
-    return host, {name: why for name, why in reasons.items() if host[name] is None}
+    return node, {name: why for name, why in reasons.items() if node[name] is None}
 
 
 def _version(package: str) -> str | None:

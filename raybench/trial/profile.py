@@ -60,7 +60,7 @@ def _phases(setup: Setup, raws: Iterator[Raw]) -> Noted[Phases] | Missing:
         _profile_step(setup, raws, clock)
     samples_ms = clock.samples_ms()
     if not samples_ms:
-        return Missing("an epoch of one step leaves none to look into")
+        return Missing("an epoch of one step leaves none to profile")
     captured = Missing("the captured step runs as one")
     quartiles = {name: _quartiles(values) for name, values in samples_ms.items()}
     return noted(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import MutableSequence
-from contextlib import ExitStack
 
 from raybench.errors import RaybenchError
 from raybench.record.schema import ErrorFacts, TrialRecord
@@ -51,19 +50,8 @@ def run_trial(
     """
     draft = Draft(spec=spec, experiment=experiment.name)
     try:
-        with ExitStack() as stack:
-            draft.autotune = autotune(spec, experiment, workspace, listen)
-            resolved = spec.resolved(draft.autotune and draft.autotune.chosen)
-            listen(PhaseStarted("setup"))
-            draft.machine = prepare_machine(resolved)
-            draft.setup = setup = stack.enter_context(set_up(resolved, workspace, draft.machine))
-            listen(PhaseStarted("warm-up"))
-            draft.warm_up = warm_up(setup)
-            listen(PhaseStarted("training"))
-            counted = [0] if counter is None else counter
-            draft.timing = time_epochs(setup, draft.epochs, listen, counted)
-            listen(PhaseStarted("profiling"))
-            draft.profile = profile(setup)
+        draft.autotune = autotune(spec, experiment, workspace, listen)
+        _measure(draft, workspace, listen, [0] if counter is None else counter)
         record = check_plausible(draft.completed())
     except KeyboardInterrupt:
         record = draft.interrupted()
@@ -72,6 +60,23 @@ def run_trial(
     experiment.write(record, draft.epochs.steps_ms)
     listen(TrialEnded(record))
     return record
+
+
+def _measure(
+    draft: Draft, workspace: Workspace, listen: Listener, counter: MutableSequence[int]
+) -> None:
+    """Run the phases in their order; each adds its part to the draft as it ends."""
+    resolved = draft.spec.resolved(draft.autotune and draft.autotune.chosen)
+    listen(PhaseStarted("setup"))
+    draft.machine = prepare_machine(resolved)
+    with set_up(resolved, workspace, draft.machine) as setup:
+        draft.setup = setup
+        listen(PhaseStarted("warm-up"))
+        draft.warm_up = warm_up(setup)
+        listen(PhaseStarted("training"))
+        draft.timing = time_epochs(setup, draft.epochs, listen, counter)
+        listen(PhaseStarted("profiling"))
+        draft.profile = profile(setup)
 
 
 def error_facts(error: Exception) -> ErrorFacts:

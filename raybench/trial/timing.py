@@ -11,6 +11,8 @@ import os
 from collections.abc import MutableSequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from raybench.errors import TrialFailed
@@ -81,7 +83,7 @@ def evaluate_epoch(
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """What was seen beside the timed epochs.
+    """What was measured beside the timed epochs.
 
     Attributes:
         memory: peaks.
@@ -121,36 +123,30 @@ def time_epochs(
         with CoLocation() as others:
             for number in range(1, setup.spec.epochs + 1):
                 with sampler.window():
-                    train = train_epoch(
-                        setup.trainer, setup.train_input, clock, number=number, counter=counter
-                    )
-                    steps_ms = clock.steps_ms()
-                    evaluation = evaluate_epoch(
-                        setup.trainer, setup.eval_input, clock, counter=counter
-                    )
+                    epoch, steps_ms = _run_epoch(setup, clock, number, counter)
                 others.sample()
-                epoch = _epoch(setup, number, train, evaluation)
                 epochs.add(epoch, steps_ms)
                 listen(EpochDone(epoch))
     finally:
         sampler.close()
-    contention = noted(
-        Contention, co_located_trials=others.maximum, load_average=os.getloadavg()[0]
-    )
+    load = os.getloadavg()[0]
+    contention = noted(Contention, co_located_trials=others.maximum, load_average=load)
     telemetry = sampler.telemetry()
+    warnings = _warnings(contention.part, telemetry)
     return Timing(
-        memory=_memory(device),
-        telemetry=telemetry,
-        contention=contention,
-        warnings=_warnings(contention.part, telemetry),
+        memory=_memory(device), telemetry=telemetry, contention=contention, warnings=warnings
     )
 
 
-def _epoch(
-    setup: Setup, number: int, train: tuple[float, float], evaluation: tuple[float, float, int]
-) -> Epoch:
-    train_images, eval_images = setup.train_input.images, setup.eval_input.images
-    train_loss, eval_loss = train[1] / train_images, evaluation[1] / eval_images
+def _run_epoch(
+    setup: Setup, clock: EpochClock, number: int, counter: MutableSequence[int]
+) -> tuple[Epoch, npt.NDArray[np.float64]]:
+    """Train and evaluate once; return the epoch, and the times of its training steps [steps]."""
+    trainer, train_input, eval_input = setup.trainer, setup.train_input, setup.eval_input
+    train_s, train_sum = train_epoch(trainer, train_input, clock, number=number, counter=counter)
+    steps_ms = clock.steps_ms()
+    eval_s, eval_sum, correct = evaluate_epoch(trainer, eval_input, clock, counter=counter)
+    train_loss, eval_loss = train_sum / train_input.images, eval_sum / eval_input.images
     if not (math.isfinite(train_loss) and math.isfinite(eval_loss)):
         raise TrialFailed(
             "diverged",
@@ -158,16 +154,17 @@ def _epoch(
             f"in epoch {number}",
             hint="a smaller learning_rate, or another precision",
         )
-    return Epoch(
+    epoch = Epoch(
         epoch=number,
-        train_time_s=train[0],
-        eval_time_s=evaluation[0],
-        train_images=train_images,
-        eval_images=eval_images,
+        train_time_s=train_s,
+        eval_time_s=eval_s,
+        train_images=train_input.images,
+        eval_images=eval_input.images,
         train_loss=train_loss,
         eval_loss=eval_loss,
-        accuracy=evaluation[2] / eval_images,
+        accuracy=correct / eval_input.images,
     )
+    return epoch, steps_ms
 
 
 def _memory(device: torch.device) -> Noted[Memory]:
@@ -188,7 +185,7 @@ def _warnings(
     load, processors = contention.load_average or 0.0, os.cpu_count() or 1
     if load > processors:
         message = f"the node's load was {load:.1f} on {processors} processor(s)"
-        found.append(WarningFacts(kind="busy_host", message=message))
+        found.append(WarningFacts(kind="busy_node", message=message))
     if contention.co_located_trials:
         message = f"{contention.co_located_trials} other trial(s) ran on the same node meanwhile"
         found.append(WarningFacts(kind="contended", message=message))

@@ -1,1 +1,1 @@
-"""What a spec leaves open, decided by trying."""
+"""What a spec leaves open, resolved by trying."""

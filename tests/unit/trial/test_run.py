@@ -205,8 +205,8 @@ def test_a_model_that_disturbs_the_clock_is_named(
     assert "mean" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("load", "kinds"), [(1e4, {"busy_host"}), (0.0, set())])
-def test_a_busy_host_is_named(
+@pytest.mark.parametrize(("load", "kinds"), [(1e4, {"busy_node"}), (0.0, set())])
+def test_a_busy_node_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, load: float, kinds: set[str]
 ) -> None:
     monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
