@@ -4,16 +4,7 @@ from __future__ import annotations
 
 import math
 
-from raybench.analysis.findings import (
-    CellFinding,
-    DatasheetExpectation,
-    Finding,
-    LighterModel,
-    StepShare,
-    TimeOverFlops,
-    WithoutInput,
-    WithoutOverhead,
-)
+from raybench.analysis import findings
 from raybench.analysis.statistics import Ratio
 from raybench.catalog.models import model_title
 from raybench.report.labels import dataset_title
@@ -28,23 +19,23 @@ def shown(ratio: Ratio, decimals: int = 2) -> str:
     return f"{ratio.value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
 
 
-HEADINGS: dict[type[Finding], str] = {
-    LighterModel: "Does a lighter model gain less?",
-    TimeOverFlops: "What does not grow with a model's FLOPs",
+HEADINGS: dict[type[findings.Finding], str] = {
+    findings.LighterModel: "Does a lighter model gain less?",
+    findings.TimeOverFlops: "What does not grow with a model's FLOPs",
 }
 """What findings across models are about."""
 
 
-def about(finding: Finding) -> str:
+def about(finding: findings.Finding) -> str:
     """Return the heading that a finding's sentence stands under."""
-    if not isinstance(finding, CellFinding):
+    if not isinstance(finding, findings.CellFinding):
         return HEADINGS[type(finding)]
     model, dataset = model_title(finding.cell.model), dataset_title(finding.cell.dataset)
     return f"{model} on {dataset}, {finding.cell.hardware} over {finding.baseline}"
 
 
 @sentence.register
-def _(found: StepShare) -> str:
+def _(found: findings.StepShare) -> str:
     here, there, theirs = found.step, found.baseline_step, found.baseline_overhead
     overhead = here.overhead or 0.0
     step = f"a step on {found.cell.hardware} ({here.step_ms:.3g} ms)"
@@ -68,7 +59,7 @@ def _(found: StepShare) -> str:
     return said if theirs is None else said + beside
 
 
-def _parts(found: StepShare) -> str:
+def _parts(found: findings.StepShare) -> str:
     """Name the parts that are not compute, if they are known and fit into the step."""
     if found.step.input_ms is None:
         return " (its phases are unknown)"
@@ -86,7 +77,7 @@ def _parts(found: StepShare) -> str:
 
 
 @sentence.register
-def _(found: WithoutInput) -> str:
+def _(found: findings.WithoutInput) -> str:
     return (
         "without input on either side, training would be "
         f"{shown(found.without_input)} times as fast instead of {shown(found.training)}"
@@ -94,7 +85,7 @@ def _(found: WithoutInput) -> str:
 
 
 @sentence.register
-def _(found: WithoutOverhead) -> str:
+def _(found: findings.WithoutOverhead) -> str:
     figures = f"{shown(found.compute_only)} for compute alone, {shown(found.training)} for training"
     if found.conclusion == "hardly changes":
         return f"overhead hardly changes the speedup: {figures}"
@@ -105,7 +96,7 @@ def _(found: WithoutOverhead) -> str:
 
 
 @sentence.register
-def _(found: DatasheetExpectation) -> str:
+def _(found: findings.DatasheetExpectation) -> str:
     expected = {"peak FLOPs": found.flops, "memory bandwidth": found.bandwidth}
     listed = [f"{ratio:.2f} by {what}" for what, ratio in expected.items() if ratio is not None]
     place = {
@@ -121,7 +112,7 @@ def _(found: DatasheetExpectation) -> str:
 
 
 @sentence.register
-def _(found: LighterModel) -> str:
+def _(found: findings.LighterModel) -> str:
     light, heavy = found.light, found.heavy
     speedups = (found.light_speedup, found.heavy_speedup)
     both = " and ".join(shown(speedup.running_time) for speedup in speedups)
@@ -148,7 +139,7 @@ def _(found: LighterModel) -> str:
 
 
 @sentence.register
-def _(found: TimeOverFlops) -> str:
+def _(found: findings.TimeOverFlops) -> str:
     where = f"{dataset_title(found.dataset)} on {found.hardware}, {found.models} models"
     intercept = _within(found.intercept, found.intercept_half_width)
     slope = _within(found.slope, found.slope_half_width)
