@@ -56,11 +56,11 @@ class RunningOrder:
         """Hand out a trial; None if enough are pending on the cluster's nodes."""
         ready = []
         for waiting in self._waiting:
-            room = slots(waiting.queue.resources, nodes)
-            if waiting.several != (room > 1):
-                waiting.several = room > 1
+            places = slots(waiting.queue.resources, nodes)
+            if waiting.several != (places > 1):
+                waiting.several = places > 1
                 self._sort(waiting)
-            if waiting.due and len(waiting.pending) < max(1, room):
+            if waiting.due and len(waiting.pending) < max(1, places):
                 ready.append(waiting)
         if not ready:
             return None
