@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from raybench.errors import ClusterError
 from raybench.launch.batch.resources import NodeResources, node_resources
+from raybench.system.cpus import allowed_cpus
+from raybench.system.verify import gpu_names
 
 Hostnames = Callable[[str], list[str]]
 
@@ -63,24 +65,20 @@ def gpus_on_node(job_details: str, node: str, names_of: Hostnames = hostnames) -
     return found
 
 
-def resources_of_node(
-    environ: Mapping[str, str], types: Mapping[str, int], names: Sequence[str], cpus: int
-) -> NodeResources:
-    """Return what this node offers Ray, by what Slurm told a step's task on it.
+def resources_of_node(environ: Mapping[str, str]) -> NodeResources:
+    """Return what this node offers Ray, by what Slurm and NVML say.
 
     Args:
-        environ: the task's environment.
-        types: the job's GPUs on it, from ``gpus_on_node``.
-        names: the GPUs' own names; none where there is no driver.
-        cpus: processors of the node, where Slurm does not say how many it gave.
+        environ: the environment of a step's task on it.
 
     Raises:
         HardwareError: GPUs of no known type, or of several.
     """
     visible = [index for index in environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if index]
+    details = scontrol("show", "job", "--details", environ["SLURM_JOB_ID"])
     return node_resources(
-        cpus=int(environ.get("SLURM_CPUS_ON_NODE") or cpus),
+        cpus=int(environ.get("SLURM_CPUS_ON_NODE") or allowed_cpus()),
         gpus=int(environ.get("SLURM_GPUS_ON_NODE") or len(visible)),
-        types=types,
-        names=names,
+        types=gpus_on_node(details, environ["SLURMD_NODENAME"]),
+        names=gpu_names(),
     )

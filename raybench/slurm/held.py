@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from raybench.errors import count
 from raybench.launch.batch.workdir import RunningCluster
-from raybench.slurm.step import count
 from raybench.system.ray_gcs import RayNode, gpus_by_label
 
 

@@ -18,11 +18,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from raybench.catalog.datasets import check_present
-from raybench.errors import RaybenchError
+from raybench.errors import RaybenchError, count
 from raybench.launch.batch.control import Interrupted, JobLog, Signals
 from raybench.launch.batch.driver import Driver, grid_command, write_tables
 from raybench.launch.batch.network import address_of_node, choose_ports
+from raybench.launch.batch.step import Step, StepEnvironment, node_logs
 from raybench.launch.batch.workdir import (
     RunningCluster,
     create_token,
@@ -30,12 +30,13 @@ from raybench.launch.batch.workdir import (
     private_folder,
     token_variables,
 )
+from raybench.launch.preflight import check_data, check_imports
 from raybench.settings import Settings, workspace
 from raybench.slurm.allocation import hostnames, node_address
 from raybench.slurm.arguments import Join, Start, parse
-from raybench.slurm.environment import JobEnvironment, StepEnvironment
+from raybench.slurm.environment import JobEnvironment
 from raybench.slurm.held import describe, how_to_submit
-from raybench.slurm.step import Step, count
+from raybench.slurm.step import inherited, srun_command
 from raybench.spec.grid import load_grid, parse_settings
 from raybench.system.ray_gcs import (
     JOB_LABEL,
@@ -88,7 +89,7 @@ class Job:
             run=f"rb{job}-{secrets.token_hex(4)}",
             head=cluster.address,
             head_node=cluster.head if ports else "",
-            head_ports=ports or {},
+            head_ports=dict(ports or {}),
             dashboard=dashboard,
             state=state,
             logs=logs,
@@ -97,11 +98,12 @@ class Job:
     @contextlib.contextmanager
     def ray(self, environment: StepEnvironment) -> Iterator[Step]:
         """Run Ray on all nodes of this job, from when all have joined."""
+        script, logs = self.environment.home / "node.sh", node_logs(environment.logs)
         step = Step(
+            srun_command(script, self.nodes, len(self.environment.node_lists), logs),
             nodes=self.nodes,
-            components=len(self.environment.node_lists),
-            script=self.environment.home / "node.sh",
             environment=environment,
+            inherited=inherited(os.environ),
             log=self.log,
         )
         try:
@@ -147,13 +149,13 @@ def check_grid(spec: Path, settings: Sequence[str], results: Path, log: JobLog) 
     """Refuse a grid that cannot run, and return its name.
 
     Raises:
-        SpecError: the grid is wrong.
+        SpecError: the grid is wrong, or a model cannot be imported.
         DataError: a dataset is absent.
     """
     grid = load_grid(spec, parse_settings(settings))
     trials = grid.plan()
-    for dataset in dict.fromkeys(trial.dataset for trial in trials):
-        check_present(dataset, workspace().data)
+    check_imports(trials)
+    check_data(trials, workspace())
     log.say(f"{spec}: {count(len(trials), 'trial')}, results in {results / grid.name}")
     return grid.name
 

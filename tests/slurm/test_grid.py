@@ -20,9 +20,11 @@ def test_two_gpu_types_in_one_allocation(slurm: Slurm) -> None:
     assert len(found) == 2
     for record in found:
         assert record["status"] == "completed"
-        assert record["environment"]["hostname"].startswith(record["spec"]["hardware"].lower())
-        assert record["hardware"]["verified"] is False
-        assert record["environment"]["slurm"]["job_id"] == job.number
+        assert record["segments"][0]["environment"]["hostname"].startswith(
+            record["spec"]["hardware"].lower()
+        )
+        assert record["segments"][0]["hardware"]["verified"] is False
+        assert record["segments"][0]["environment"]["slurm"]["job_id"] == job.number
     tables = (results / "tiny" / "tables.txt").read_text()
     assert "ResNet-18" in tables
     assert "simulated" in tables
@@ -40,7 +42,7 @@ def test_heterogeneous_job(slurm: Slurm) -> None:
     job = slurm.submit("start_ray_mixed.sbatch", "tiny.yaml", "-s", "name=mixed")
     job.assert_ends_as("COMPLETED")
     hosts = {
-        record["spec"]["hardware"]: record["environment"]["hostname"]
+        record["spec"]["hardware"]: record["segments"][0]["environment"]["hostname"]
         for record in records(job.folder / "results")
     }
     assert hosts["K80"] == "k80-1"

@@ -124,8 +124,8 @@ def test_submit(held: Held) -> None:
     assert "epoch 1/1" in done.stdout
     (record,) = records(held.job.folder / "results")
     assert record["status"] == "completed"
-    assert record["environment"]["hostname"] == "p100-1"
-    assert record["hardware"]["verified"] is False
+    assert record["segments"][0]["environment"]["hostname"] == "p100-1"
+    assert record["segments"][0]["hardware"]["verified"] is False
 
 
 def test_submit_returns_the_exit_code_of_the_run(held: Held) -> None:
@@ -253,7 +253,9 @@ def test_hosts_join_and_leave(held: Held, slurm: Slurm) -> None:
     joiner.wait_for_log("1 node joined")
     done = held.run("raybench", "submit", "resnet18", "digits", "--hardware", "K80", *SMALL)
     assert done.returncode == 0, done.stderr
-    hosts = [r["environment"]["hostname"] for r in records(held.job.folder / "results")]
+    hosts = [
+        r["segments"][0]["environment"]["hostname"] for r in records(held.job.folder / "results")
+    ]
     assert "k80-1" in hosts
 
     joiner.cancel("--signal=USR1", "--batch")
@@ -282,7 +284,7 @@ def test_a_grid_waits_for_hosts_that_join(slurm: Slurm) -> None:
     job.assert_ends_as("COMPLETED")
     joiner.assert_ends_as("COMPLETED")
     assert f"the cluster of job {job.number} has ended" in joiner.log
-    hosts = {r["environment"]["hostname"] for r in records(job.folder / "results")}
+    hosts = {r["segments"][0]["environment"]["hostname"] for r in records(job.folder / "results")}
     assert hosts == {"p100-2", "k80-1"}
     slurm.assert_nothing_left(job, ["p100-2"])
     slurm.assert_nothing_left(joiner, ["k80-1"])
@@ -310,5 +312,9 @@ def test_a_joined_host_leaves_while_a_trial_runs_on_it(slurm: Slurm) -> None:
     second.assert_ends_as("COMPLETED")
     found = records(job.folder / "results")
     assert [record["status"] for record in found] == ["completed"] * 4
-    k80 = [r["environment"]["slurm"]["job_id"] for r in found if r["spec"]["hardware"] == "K80"]
+    k80 = [
+        r["segments"][0]["environment"]["slurm"]["job_id"]
+        for r in found
+        if r["spec"]["hardware"] == "K80"
+    ]
     assert sorted(k80) == [first.number, second.number]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from raybench.slurm.environment import JobEnvironment, StepEnvironment
+from raybench.launch.batch.step import StepEnvironment
+from raybench.slurm.environment import JobEnvironment
 from raybench.system.ray_gcs import JOB_LABEL, NODE_LABEL, RayNode
 
 RECORDED = Path(__file__).parents[1] / "data" / "scontrol"
@@ -60,19 +61,6 @@ def step_environment(folder: Path, **fields: object) -> StepEnvironment:
         "logs": folder / "slurm-7",
     }
     return StepEnvironment(**{**given, **fields})  # type: ignore[arg-type]
-
-
-def fake_srun(folder: Path, behaviour: str) -> Path:
-    """Write an ``srun`` that keeps its arguments and environment, and then behaves."""
-    program = folder / "bin" / "srun"
-    program.parent.mkdir()
-    program.write_text(
-        f"#!/usr/bin/env bash\n"
-        f'printf "%s\\n" "$@" >{folder}/srun-arguments; env >{folder}/srun-environment\n'
-        f"touch {folder}/srun-began\n{behaviour}\n"
-    )
-    program.chmod(0o755)
-    return program.parent
 
 
 def ray_node(name: str, job: str = "7", **resources: float) -> RayNode:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,15 @@ from types import FrameType
 import psutil
 
 from raybench.errors import ClusterError
-from raybench.launch.batch.ray_start import ray_variables
+from raybench.launch.batch.network import choose_ports, outward_address
+from raybench.launch.batch.ray_start import ray_start_arguments, ray_variables
+from raybench.launch.batch.resources import NodeResources, check_torch
+from raybench.launch.batch.step import StepEnvironment, for_ray
+from raybench.launch.batch.workdir import check_temp_dir
+from raybench.settings import Settings
+from raybench.system.ray_gcs import JOB_LABEL, NODE_LABEL
 from raybench.system.ray_logs import log_end
+from raybench.system.verify import UNVERIFIED_HARDWARE
 
 RAY_STOPS_S, TRIALS_STOP_S = 6.0, 3.0
 """How long Ray, and then what is left of its workers, may take to end; Slurm allows 30 s in all."""
@@ -36,29 +44,55 @@ class Stop(BaseException):
     """The scheduler asked this node to end."""
 
 
+def start(resources: NodeResources, node: str, environ: Mapping[str, str]) -> None:
+    """Start Ray and stay until the scheduler, or Ray, ends.
+
+    Args:
+        resources: what this node offers.
+        node: its name in the scheduler.
+        environ: the environment of the step's task on it.
+
+    Raises:
+        HardwareError: torch cannot use the GPUs.
+        ClusterError: Ray does not start, or ended.
+    """
+    step = StepEnvironment.read(environ)
+    with step.failure_is_seen(node):
+        say(f"{node}: {resources}")
+        variables = for_ray(environ)
+        if resources.gpus and resources.verified:
+            check_torch()
+        elif resources.gpus:
+            say(f"no NVIDIA driver: only the scheduler says {resources.label}; marked unverified")
+            variables[UNVERIFIED_HARDWARE] = "1"
+        # As many open files as the system allows.
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        NodeRun(resources=resources, node=node, step=step, variables=variables).stay()
+
+
 @dataclass(frozen=True, kw_only=True)
 class NodeRun:
     """Ray on this node, from its start to its end.
 
     Attributes:
-        node: this node's name in the scheduler.
-        temp_dir: a folder of the node's own, with a short path, that does not exist yet.
-        logs: where Ray's logs are copied in the end.
-        joined: a file that the batch script leaves once it has seen this node in the cluster.
+        resources: what this node offers.
+        node: its name in the scheduler.
+        step: what the batch script told.
         variables: the environment of Ray and its workers.
-        arguments: gives the arguments of ``ray start``, anew for each start: ports may be taken.
-        say: writes a line to this node's log.
-        ray_start: the program that takes them.
+        ray_start: the program that takes the arguments of ``ray start``.
     """
 
+    resources: NodeResources
     node: str
-    temp_dir: Path
-    logs: Path
-    joined: Path
+    step: StepEnvironment
     variables: Mapping[str, str]
-    arguments: Callable[[], Sequence[str]]
-    say: Callable[[str], None]
     ray_start: Sequence[str] = RAY_START
+
+    @property
+    def temp_dir(self) -> Path:
+        """A folder of this node's own, with a short path."""
+        return Settings().tmpdir / self.step.run
 
     def stay(self) -> None:
         """Start Ray and stay until the scheduler, or Ray, ends; then clean up.
@@ -69,27 +103,45 @@ class NodeRun:
         Raises:
             ClusterError: Ray ended by itself; the message has the end of raylet's log.
         """
+        check_temp_dir(self.temp_dir)
         for number in STOP_SIGNALS:
             signal.signal(number, _stop)
+        logs = self.step.logs / "ray" / self.node
         try:
             code = self._run_ray()
-            if not self.joined.exists():
-                self.say(f"{self._ended(code)}\nit did not start, and is tried once more")
-                self._clear(self.logs / "first-start")
+            if not self.step.joined(self.node).exists():
+                say(f"{self._ended(code)}\nit did not start, and is tried once more")
+                self._clear(logs / "first-start")
                 code = self._run_ray()
             raise ClusterError(self._ended(code))
         except Stop:
-            self.say("stopping")
+            say("stopping")
         finally:
             for number in STOP_SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
-            self._clear(self.logs)
-            self.say("stopped")
+            self._clear(logs)
+            say("stopped")
+
+    def arguments(self) -> list[str]:
+        """Return the arguments of ``ray start``, anew for each start: ports may be taken."""
+        is_head = self.node == self.step.head_node
+        head_address = self.step.head.rpartition(":")[0]
+        return ray_start_arguments(
+            resources=self.resources,
+            # The head's were chosen by the batch script, which runs there.
+            ports=self.step.head_ports if is_head else choose_ports(int(self.step.job)),
+            own_address=head_address if is_head else outward_address(head_address),
+            head=self.step.head,
+            is_head=is_head,
+            dashboard=self.step.dashboard,
+            temp_dir=self.temp_dir,
+            labels={JOB_LABEL: self.step.job, NODE_LABEL: self.node},
+        )
 
     def _run_ray(self) -> int:
         self.temp_dir.mkdir(mode=0o700)
-        command = [*self.ray_start, *self.arguments()]
         variables = {MARK: str(self.temp_dir), **ray_variables(self.temp_dir)}
+        command = [*self.ray_start, *self.arguments()]
         return subprocess.Popen(command, env={**self.variables, **variables}).wait()
 
     def _ended(self, code: int) -> str:
@@ -102,17 +154,11 @@ class NodeRun:
             for folder in self.temp_dir.glob("session_2*/logs"):
                 shutil.copytree(folder, logs, dirs_exist_ok=True, ignore_dangling_symlinks=True)
         except (shutil.Error, OSError) as error:
-            self.say(f"not all of Ray's logs could be copied: {error}")
+            say(f"not all of Ray's logs could be copied: {error}")
         for record in self.temp_dir.glob("raybench-*.json"):
             # A trial whose results folder could not be written left it here, as it said.
             shutil.move(record, self.temp_dir.parent)
         shutil.rmtree(self.temp_dir, ignore_errors=True)
-
-
-def allow_open_files() -> None:
-    """Let this process and its children open as many files as the system allows."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def marked(mark: str) -> list[psutil.Process]:
@@ -146,3 +192,8 @@ def _end(
 def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler's signature
     """Leave the wait for Ray."""
     raise Stop
+
+
+def say(text: str) -> None:
+    """Write a line to this node's log."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)

@@ -96,5 +96,17 @@ def test_an_scontrol_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.Mon
         ({"CUDA_VISIBLE_DEVICES": ""}, NodeResources(cpus=16)),
     ],
 )
-def test_resources_are_what_slurm_gave(environ: dict[str, str], expected: NodeResources) -> None:
-    assert resources_of_node(environ, {"k80": 2}, [], cpus=16) == expected
+def test_resources_are_what_slurm_gave(
+    environ: dict[str, str], expected: NodeResources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(allocation, "scontrol", recorded_scontrol)
+    monkeypatch.setattr(allocation, "allowed_cpus", lambda: 16)
+    here = {"SLURM_JOB_ID": "7", "SLURMD_NODENAME": "k80-1"}
+    assert resources_of_node({**here, **environ}) == expected
+
+
+def test_a_driver_names_the_gpus_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allocation, "scontrol", recorded_scontrol)
+    monkeypatch.setattr(allocation, "gpu_names", lambda: ["Tesla K80"])
+    here = {"SLURM_JOB_ID": "7", "SLURMD_NODENAME": "k80-1", "SLURM_GPUS_ON_NODE": "1"}
+    assert resources_of_node(here).verified

@@ -16,12 +16,12 @@ from slurm_jobs import job_environment, ray_node, recorded_scontrol
 from raybench.errors import ClusterError, DataError, RaybenchError, SpecError
 from raybench.launch.batch.control import Interrupted, JobLog, Signals
 from raybench.launch.batch.driver import Driver
+from raybench.launch.batch.step import StepEnvironment
 from raybench.launch.batch.workdir import RunningCluster, create_token
 from raybench.settings import Settings
 from raybench.slurm import allocation
 from raybench.slurm import job as module
 from raybench.slurm.arguments import Join, Start
-from raybench.slurm.environment import StepEnvironment
 from raybench.slurm.job import Job, join, main, paper_grid, start
 from raybench.system.ray_gcs import RayNode
 

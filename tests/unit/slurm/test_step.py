@@ -1,53 +1,16 @@
-"""Ray on all nodes as one Slurm step; a script takes the place of srun."""
+"""The Slurm step that starts Ray."""
 
 from __future__ import annotations
 
-import signal
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pytest
-from slurm_jobs import fake_srun, ray_node, step_environment
-
-from raybench.errors import ClusterError
-from raybench.launch.batch.control import Interrupted, JobLog, Signals
-from raybench.slurm import step as module
-from raybench.slurm.step import Step, count, srun_command
-from raybench.system.ray_gcs import RayNode
+from raybench.slurm.step import inherited, srun_command
 
 NODES = ["k80-1", "p100-1"]
-UNTIL_TOLD = "trap 'touch ${RAYBENCH_STATE}/told; exit 0' USR1; while :; do sleep 0.05; done"
-Start = Callable[..., Step]
-
-
-@pytest.fixture
-def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Start a step whose srun behaves as given."""
-    started: list[Step] = []
-
-    def begin(behaviour: str = UNTIL_TOLD, *joined: RayNode) -> Step:
-        folder = fake_srun(tmp_path, behaviour)
-        monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
-        monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
-        monkeypatch.setattr(module, "ray_nodes", lambda address: list(joined))
-        step = Step(
-            nodes=NODES,
-            components=1,
-            script=Path("/home/me/cluster/node.sh"),
-            environment=step_environment(tmp_path),
-            log=JobLog(started_s=time.time()),
-        )
-        started.append(step)
-        return step
-
-    yield begin
-    for step in started:
-        step.stop()
 
 
 def test_one_task_on_each_node() -> None:
-    command = srun_command(NODES, 1, Path("/logs"), Path("/cluster/node.sh"))
+    command = srun_command(Path("/cluster/node.sh"), NODES, 1, Path("/logs"))
     assert command[0] == "srun"
     assert command[-1] == "/cluster/node.sh"
     assert {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--no-kill"} <= set(command)
@@ -55,92 +18,12 @@ def test_one_task_on_each_node() -> None:
 
 
 def test_all_components_of_a_heterogeneous_job() -> None:
-    command = srun_command(NODES, 2, Path("/logs"), Path("/cluster/node.sh"))
+    command = srun_command(Path("/cluster/node.sh"), NODES, 2, Path("/logs"))
     assert "--het-group=0,1" in command
     assert not [part for part in command if part.startswith(("--nodes", "--ntasks="))]
 
 
-def test_the_step_is_told_and_nodes_that_join_are_noted(
-    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "failed-k80-1").touch()  # of an earlier run
-    step = start(UNTIL_TOLD, ray_node("p100-1"), ray_node("k80-1"), ray_node("other", job="8"))
-    step.wait_until_joined(Signals([].append), 60)
-    said = capsys.readouterr().out
-    assert "k80-1 joined (1 of 2)" in said
-    assert "p100-1 joined (2 of 2)" in said
-    assert "2 nodes joined" in said
-    assert step.environment.joined("k80-1").exists()
-    while not (tmp_path / "srun-began").exists():
-        time.sleep(0.01)
-    environment = (tmp_path / "srun-environment").read_text()
-    assert "RAYBENCH_HEAD=10.77.0.13:10112\n" in environment
-    assert "SLURM_CPUS_PER_TASK" not in environment
-    assert (tmp_path / "srun-arguments").read_text().endswith("/home/me/cluster/node.sh\n")
-
-
-def test_a_node_that_fails_is_shown_with_the_end_of_its_log(start: Start, tmp_path: Path) -> None:
-    step = start(
-        "for n in $(seq 40); do echo line $n; done >$RAYBENCH_LOGS/nodes/p100-1.log\n"
-        f"touch $RAYBENCH_STATE/failed-p100-1; {UNTIL_TOLD}",
-        ray_node("k80-1"),
-    )
-    with pytest.raises(ClusterError, match=r"^p100-1 did not start Ray") as raised:
-        step.wait_until_joined(Signals([].append), 60)
-    assert "line 40" in raised.value.message
-    assert "line 5\n" not in raised.value.message
-
-
-def test_a_node_that_takes_too_long(start: Start) -> None:
-    step = start(UNTIL_TOLD, ray_node("k80-1"))
-    with pytest.raises(ClusterError, match=r"^p100-1 did not join within 0.2 s") as raised:
-        step.wait_until_joined(Signals([].append), 0.2)
-    assert "(nothing)" in raised.value.message
-
-
-def test_a_step_that_ends_before(start: Start) -> None:
-    step = start("exit 3")
-    with pytest.raises(ClusterError, match=r"^k80-1, p100-1 did not join; srun ended \(3\)"):
-        step.wait_until_joined(Signals([].append), 60)
-
-
-def test_a_job_that_is_ended_waits_no_longer(start: Start) -> None:
-    signals = Signals([].append)
-    signals.receive(signal.SIGTERM)
-    step = start()
-    with pytest.raises(Interrupted):
-        step.wait_until_joined(signals, 60)
-    with pytest.raises(Interrupted):
-        step.wait(signals)
-
-
-def test_a_ray_that_has_ended_everywhere_ends_the_wait(start: Start) -> None:
-    step = start("exit 0")
-    while not step.has_ended:
-        time.sleep(0.01)
-    with pytest.raises(ClusterError, match="Ray has ended on all nodes"):
-        step.wait(Signals([].append))
-
-
-def test_it_is_stopped_by_a_signal_that_the_nodes_get(start: Start, tmp_path: Path) -> None:
-    step = start()
-    while not (tmp_path / "srun-began").exists():
-        time.sleep(0.01)
-    step.stop()
-    assert step.has_ended
-    assert (tmp_path / "told").exists()
-
-
-def test_one_that_does_not_stop_is_killed(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "NODES_STOP_S", 0.1)
-    step = start("trap '' USR1; touch $RAYBENCH_STATE/deaf; while :; do sleep 0.05; done")
-    while not (tmp_path / "deaf").exists():
-        time.sleep(0.01)
-    step.stop()
-    assert step.has_ended
-
-
-def test_count() -> None:
-    assert (count(1, "node"), count(3, "node")) == ("1 node", "3 nodes")
+def test_a_step_takes_all_of_a_node_whatever_the_batch_script_was_given() -> None:
+    kept = {"SLURM_JOB_ID": "7", "HOME": "/home/me"}
+    given = {"SLURM_CPUS_PER_TASK": "1", "SLURM_NTASKS": "1", "SLURM_MEM_PER_NODE": "100"}
+    assert inherited({**kept, **given}) == kept
