@@ -138,10 +138,8 @@ def _run(
 ) -> tuple[bool, str]:
     """Run trials on Ray; return whether they were interrupted, and why they were stranded."""
     address = options.address
-    if address:
-        watcher.say(f"joining {address}")
-    elif not is_connected():
-        watcher.say("starting Ray on this machine")
+    if not is_connected(address):
+        watcher.say(f"joining {address}" if address else "starting Ray on this machine")
     with signals() as received, connected(address):
         from raybench.launch.tune.run import TuneRun  # noqa: PLC0415 - takes seconds
 

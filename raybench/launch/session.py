@@ -33,7 +33,7 @@ def connected(address: str | None) -> Iterator[None]:
 
     A cluster of our own listens on the loopback with a token of its own, and keeps its files in
     a private folder, so that nobody else on the machine can use or block it. A cluster that this
-    process is connected to already is used as it is, where no other is asked for.
+    process is connected to already is used as it is, unless another is asked for.
 
     Args:
         address: of the cluster, ``host:port``; None for one of our own.
@@ -42,17 +42,17 @@ def connected(address: str | None) -> Iterator[None]:
         ClusterError: nothing answers at the address, or Ray cannot start here.
     """
     with ExitStack() as stack:
-        if address:
-            _join(address, stack)
-        elif not is_connected():
-            _start(stack)
+        if not is_connected(address):
+            _join(address, stack) if address else _start(stack)
         yield
 
 
-def is_connected() -> bool:
-    """Whether this process is connected to a Ray cluster."""
+def is_connected(address: str | None = None) -> bool:
+    """Whether this process is connected to a Ray cluster: to the one at ``address``, or to any."""
     ray = sys.modules.get("ray")
-    return ray is not None and bool(ray.is_initialized())
+    if ray is None or not ray.is_initialized():
+        return False
+    return address in (None, ray.get_runtime_context().gcs_address)
 
 
 def _join(address: str, stack: ExitStack) -> None:

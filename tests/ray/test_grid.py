@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,12 +22,11 @@ from raybench.analysis.frame import from_experiment_analysis, load
 from raybench.analysis.tables import make_tables
 from raybench.errors import ClusterError
 from raybench.launch.grid import run_grid
-from raybench.launch.options import RunOptions
+from raybench.launch.options import Nobody, RunOptions
 from raybench.record.schema import ErrorFacts
 from raybench.record.state import TrialState
 from raybench.record.store import Experiment
 from raybench.report.tables import Tables
-from raybench.schedule.resources import NODE
 from raybench.settings import Workspace
 from raybench.spec.grid import grid_spec
 from raybench.spec.trial import TrialSpec
@@ -44,7 +43,7 @@ BAD = {
     "small_models:out_of_memory": "out_of_memory",
     "small_models:killed": "killed",
 }
-LIMIT_S = 180
+LIMIT_S = 900
 
 
 def write_grid(tmp_path: Path, **fields: Any) -> Path:
@@ -78,7 +77,7 @@ def on_tune(trials: Sequence[TrialSpec], experiment: Experiment) -> list[Any]:
     return run.results()
 
 
-@pytest.mark.usefixtures("local_ray")
+@pytest.mark.usefixtures("on_ray")
 def test_the_analysis_of_tunes_results_is_that_of_the_records(tmp_path: Path) -> None:
     from ray.tune import ExperimentAnalysis
 
@@ -109,7 +108,7 @@ def test_the_analysis_of_tunes_results_is_that_of_the_records(tmp_path: Path) ->
     assert "failed" in tables
 
 
-@pytest.mark.usefixtures("local_ray")
+@pytest.mark.usefixtures("on_ray")
 def test_trials_that_compete_for_a_device_run_in_the_plans_order(tmp_path: Path) -> None:
     one, two = {**SMALL, "epochs": 1, "isolation": "node"}, {**SMALL, "epochs": 1}
     shared = grid_spec({**one, "model": GOOD, "hardware": ["cpu:2", "cpu:1"], "repeats": 3})
@@ -126,7 +125,7 @@ def test_trials_that_compete_for_a_device_run_in_the_plans_order(tmp_path: Path)
     assert set(frame["trial_id"]) == set(records)
 
 
-@pytest.mark.usefixtures("local_ray")
+@pytest.mark.usefixtures("on_ray")
 def test_a_large_plan_becomes_several_tune_experiments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,18 +142,15 @@ def test_a_large_plan_becomes_several_tune_experiments(
     assert set(frame["status"]) == {"completed"}
 
 
-@pytest.mark.usefixtures("local_ray")
-def test_hardware_that_the_cluster_lacks_is_refused_at_once(tmp_path: Path) -> None:
+def test_hardware_that_the_cluster_lacks_is_refused_at_once(tmp_path: Path, on_ray: Any) -> None:
     grid = grid_spec({"model": GOOD, **SMALL, "hardware": ["P100", "cpu:1"]})
     with pytest.raises(ClusterError, match="P100 1") as caught:
-        run_grid(grid, folders(tmp_path))
-    assert "1 node with CPU" in str(caught.value)
+        run_grid(grid, folders(tmp_path), RunOptions(address=on_ray.address))
+    assert "1 node with CPU 2" in str(caught.value)
 
 
-def test_the_command_fails_with_a_failed_trial_and_resumes_the_rest(
-    local_ray: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", local_ray)
+@pytest.mark.usefixtures("on_ray")
+def test_the_command_fails_with_a_failed_trial_and_resumes_the_rest(tmp_path: Path) -> None:
     path = write_grid(tmp_path, model=[GOOD, "small_models:raises"])
     first = run("grid", path, "--results", tmp_path)
     assert first.returncode == 1, first.stderr
@@ -191,7 +187,7 @@ def test_an_interruption_keeps_what_is_complete(tmp_path: Path) -> None:
     assert statuses.count("completed") == 1, output
 
 
-@pytest.mark.usefixtures("local_ray")
+@pytest.mark.usefixtures("on_ray")
 def test_a_trial_that_was_lost_with_its_host_has_a_record_that_says_so(tmp_path: Path) -> None:
     import ray
 
@@ -231,50 +227,50 @@ def test_a_trial_that_was_lost_with_its_host_has_a_record_that_says_so(tmp_path:
     assert states[failed.trial_id].message == "its own"
 
 
-@pytest.fixture
-def two_hosts() -> Iterator[Any]:
-    """Ray on two hosts, of one and of two processors, with nobody connected to it yet."""
-    from ray.cluster_utils import Cluster
+class Killer(Nobody):
+    """Kills the second node once a trial is complete and another one is in its warm-up."""
 
-    cluster = Cluster()
-    for cpus in (1, 2):
-        cluster.add_node(num_cpus=cpus, resources={NODE: 1}, include_dashboard=False)
-    yield cluster
-    cluster.shutdown()
+    def __init__(self, nodes: Any, *, another_joins: bool) -> None:
+        self.nodes = nodes
+        self.another_joins = another_joins
+        self.killed = False
+        self.states: dict[str, TrialState] = {}
+
+    def update(self, states: Mapping[str, TrialState]) -> None:
+        self.states = dict(states)
+        phases = {state.phase for state in states.values()}
+        if not self.killed and {"completed", "warm-up"} <= phases:
+            self.killed = True
+            self.nodes.kill_second()
+            if self.another_joins:
+                self.nodes.restore_second()
 
 
 @pytest.mark.parametrize("another_joins", [False, True])
-def test_a_host_dies_in_the_middle_of_a_grid(
-    tmp_path: Path, two_hosts: Any, another_joins: bool
+def test_a_node_dies_in_the_middle_of_a_grid(
+    tmp_path: Path, on_ray: Any, another_joins: bool
 ) -> None:
-    """What only that host could run waits for another one, but not for ever."""
-    path = write_grid(tmp_path, model=["small_models:hangs", GOOD], hardware=["cpu:2", "cpu:1"])
-    settings = ["-s", "exclude={model: 'small_models:hangs', hardware: 'cpu:1'}"]
-    where = ["--results", tmp_path, "--address", two_hosts.address]
-    command = subprocess.Popen(
-        raybench("grid", path, *settings, *where, "--node-timeout", 60 if another_joins else 1),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    assert command.stdout is not None
-    output = ""
-    for wanted in (f"{GOOD} · digits · cpu:1: done", "hangs · digits · cpu:2: warm-up"):
-        while wanted not in output:
-            line = command.stdout.readline()
-            assert line, output
-            output += line
-    two_hosts.remove_node(two_hosts.list_all_nodes()[1], allow_graceful=False)
+    """What only that node could run waits for another one, but not for ever."""
+    hangs, good = "small_models:hangs", GOOD
+    exclude = {"model": hangs, "hardware": "cpu:1"}
+    grid = grid_spec(
+        {**SMALL, "model": [hangs, good], "hardware": ["cpu:2", "cpu:1"], "exclude": exclude}
+    )
+    killer = Killer(on_ray, another_joins=another_joins)
+    options = RunOptions(address=on_ray.address, node_timeout_s=600 if another_joins else 1)
+    outcome = run_grid(grid, folders(tmp_path), options, killer)
+    statuses = {(r.spec.model, r.spec.hardware): r.status for r in outcome.records}
+    # The trial that was lost may have noted so itself, before its process ended.
+    assert statuses.pop((hangs, "cpu:2")) in ("failed", "interrupted")
+    assert statuses == {
+        (good, "cpu:1"): "completed",
+        **({(good, "cpu:2"): "completed"} if another_joins else {}),
+    }
+    assert {state.phase for state in killer.states.values()} == {"completed", "failed"}
+    assert not outcome.is_complete
     if another_joins:
-        two_hosts.add_node(num_cpus=2, resources={NODE: 1})
-    output += command.communicate(timeout=LIMIT_S)[0]
-    assert command.returncode == 1, output
-    complete = [
-        record["spec"]["hardware"]
-        for record in map(json.loads, (p.read_text() for p in tmp_path.glob("unit/records/*.json")))
-        if record["status"] == "completed"
-    ]
-    assert sorted(complete) == (["cpu:1", "cpu:2"] if another_joins else ["cpu:1"]), output
-    assert "hangs · digits · cpu:2: FAILED" in output
-    message = "for 1 s there has been no node that can run what is left: 1 trial needs CPU 2"
-    assert (message in output) is not another_joins, output
-    assert "The same command measures the rest" in output or another_joins
-    assert "Running time" in output
+        assert [record.status for record in outcome.unless_cut_short()].count("completed") == 2
+    else:
+        message = "for 1 s there has been no node that can run what is left: 1 trial needs CPU 2"
+        with pytest.raises(ClusterError, match=message):
+            outcome.unless_cut_short()
