@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from raybench.errors import RecordError, SpecError
 from raybench.record.autotune import NOTHING_TO_AUTOTUNE
 from raybench.record.schema import SCHEMA_VERSION, TrialRecord
 from raybench.spec.identity import with_baselines
-from raybench.spec.trial import TrialSpec
+from raybench.spec.trial import AS_MEASURED, TrialSpec
 
 _HEAD = re.compile(rb'\s*\{\s*"schema_version":\s*([0-9]{1,9})\b')
 
@@ -82,11 +83,8 @@ def read_record(text: str | bytes, where: str) -> TrialRecord:
         RecordError: it is no record, is damaged, or is of a newer version.
     """
     content = text.encode() if isinstance(text, str) else text
-    head = _HEAD.match(content)
     try:
-        if head is not None and int(head[1]) == SCHEMA_VERSION:
-            return TrialRecord.model_validate_json(content)
-        return TrialRecord.model_validate(_upgraded(content, where))
+        return _read(content, where)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
@@ -94,9 +92,21 @@ def read_record(text: str | bytes, where: str) -> TrialRecord:
             raise _not_json(where, first["msg"]) from None
         raise RecordError(f"{where}: not a valid record: {field}: {first['msg']}") from None
     except SpecError as error:
+        # A package or a site's GPU types may be installed only where it was measured.
+        with contextlib.suppress(ValidationError):
+            record = _read(content, where, context=AS_MEASURED)
+            if record.spec.trial_id == record.trial_id:
+                return record
         raise RecordError(f"{where}: not a valid record: {error.message}") from None
     except RecursionError as error:
         raise _not_json(where, str(error)) from None
+
+
+def _read(content: bytes, where: str, context: dict[str, str] | None = None) -> TrialRecord:
+    head = _HEAD.match(content)
+    if head is not None and int(head[1]) == SCHEMA_VERSION:
+        return TrialRecord.model_validate_json(content, context=context)
+    return TrialRecord.model_validate(_upgraded(content, where), context=context)
 
 
 def _upgraded(text: bytes, where: str) -> dict[str, Any]:

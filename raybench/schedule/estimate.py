@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from raybench.catalog.datasets import DATASETS
-from raybench.catalog.models import training_flops
+from raybench.catalog.models import MODELS, training_flops
 from raybench.spec.fields import names_of
 from raybench.spec.identity import Role
 from raybench.spec.trial import TrialSpec
@@ -20,6 +20,11 @@ _AMOUNT = {"epochs", "train_limit", "eval_limit", "dataset", *names_of(Role.REPL
 
 _UNKNOWN_MODEL = "resnet18"
 """What a model of the user's own counts like until it was measured."""
+
+
+def _is_known(trial: TrialSpec) -> bool:
+    """Whether the packages that a trial was measured with are installed here."""
+    return trial.dataset in DATASETS and (":" in trial.model or trial.model in MODELS)
 
 
 def total_images(trial: TrialSpec) -> int:
@@ -40,8 +45,9 @@ class Estimates:
         self._s_per_image: dict[str, float] = {}
         self._s_per_flop: dict[str, float] = {}
         for record in records:
-            if record.status == "completed" and record.running_time_s is not None:
-                self.learn(record.spec, record.running_time_s)
+            time_s = record.running_time_s if record.status == "completed" else None
+            if time_s is not None and _is_known(record.spec):
+                self.learn(record.spec, time_s)
 
     def learn(self, trial: TrialSpec, running_time_s: float) -> bool:
         """Take note of a trial's running time; return whether it is the first of its kind.

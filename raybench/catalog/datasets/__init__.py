@@ -111,7 +111,7 @@ class Listed:
         eval_images: images to evaluate on.
         num_classes: classes.
         origin: the distribution and version that it comes with.
-        state: ``present``, or why it cannot be used.
+        state: ``present``, ``absent``, or what else is wrong with it.
     """
 
     name: str
@@ -137,11 +137,6 @@ def _listed(name: str, origin: str, root: Path) -> Listed:
         dataset = DATASETS[name]
     except SpecError as error:
         return Listed(name=name, origin=origin, state=error.message)
-    state = "present"
-    try:
-        dataset.source.state(name, root)
-    except DataError as error:
-        state = error.message
     return Listed(
         name=name,
         title=dataset.title,
@@ -149,7 +144,7 @@ def _listed(name: str, origin: str, root: Path) -> Listed:
         eval_images=dataset.eval_images,
         num_classes=dataset.num_classes,
         origin=origin,
-        state=state,
+        state=dataset.source.presence(name, root),
     )
 
 

@@ -95,6 +95,15 @@ class Published(Source):
         """Return where those files should lie that do not."""
         return [path for _, path in self._choose(root) if not _is_file(path)]
 
+    def presence(self, name: str, root: Path) -> str:
+        """Say in a word whether it is there, or how much of it is not."""
+        absent, needed = len(self.absent(root)), len(self._choose(root))
+        return (
+            f"{absent} of {needed} files absent"
+            if 0 < absent < needed
+            else super().presence(name, root)
+        )
+
     def findings(self, name: str, root: Path) -> list[Finding]:
         """Check each file against its published checksum, or its structure where it has none."""
         return [self._finding(name, file, path) for file, path in self._choose(root)]

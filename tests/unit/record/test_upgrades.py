@@ -14,8 +14,9 @@ from raybench.record import upgrades
 from raybench.record.autotune import NOTHING_TO_AUTOTUNE, Autotune
 from raybench.record.schema import LAYOUT_VERSION, SCHEMA_VERSION, TrialRecord
 from raybench.record.upgrades import UPGRADES, autotune_of_version_2, read_record
+from raybench.schedule.estimate import Estimates
 from raybench.spec.identity import Since
-from raybench.spec.trial import TrialSpec
+from raybench.spec.trial import AS_MEASURED, TrialSpec
 
 RECORDS = Path(__file__).parents[2] / "data" / "records"
 SYSTEM = ("hardware", "environment", "contention")
@@ -176,3 +177,21 @@ def test_what_a_tune_up_found_is_still_read() -> None:
         assert [c.outcome for c in found.candidates] == [a["outcome"] for a in old["attempts"]]
         again = autotune_of_version_2(found.model_dump(mode="json"))
         assert Autotune.model_validate(again) == found, "that of today is read alike"
+
+
+@pytest.mark.parametrize(
+    ("field", "name"), [("model", "tinynet"), ("dataset", "flowers"), ("hardware", "RTX-A9000")]
+)
+def test_a_record_is_read_without_the_package_that_it_was_measured_with(
+    field: str, name: str
+) -> None:
+    record = make_record()
+    spec = TrialSpec.model_validate({**record.spec.model_dump(), field: name}, context=AS_MEASURED)
+    content = record.model_dump(mode="json")
+    content |= {"spec": spec.model_dump(mode="json"), "trial_id": spec.trial_id}
+    read = read_record(json.dumps(content), "here")
+    assert (getattr(read.spec, field), read.trial_id) == (name, spec.trial_id)
+    assert Estimates([read]).known_s(record.spec) is None
+    # But a spec that was altered afterwards is no other trial's.
+    with pytest.raises(RecordError, match=f"unknown {field} '{name}'"):
+        read_record(json.dumps({**content, "trial_id": record.trial_id}), "here")
