@@ -23,6 +23,7 @@ import re
 import shlex
 import sys
 import tempfile
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
@@ -31,6 +32,9 @@ import pytest
 
 DATA = Path(__file__).parents[1] / "data"
 GOLDEN = DATA / "golden"
+
+sys.modules["nets"] = types.ModuleType("nets")
+vars(sys.modules["nets"])["wide"] = dict  # a plan imports the models that it names
 
 MACHINE = "raybench.launch.session.machine_resources"
 """The function that says what this machine has: plans are for a machine of two processors."""
