@@ -29,14 +29,14 @@ def init(
     from raybench.slurm.batch_files import write_batch_files
 
     written = write_batch_files(folder, force=force)
-    there = folder.absolute()
     typer.echo(
-        f"{len(written)} files are in {there}. Next, on a login node:\n\n"
-        f"  {there}/environments/create.sh current      # or kepler-pascal, pascal-hopper\n"
-        f"  cp {there}/site.env.example {there}/site.env      # then fill it in\n"
-        f"  source {there}/environments/current/bin/activate\n"
+        f"{len(written)} files are in {folder}. Next, on a login node:\n\n"
+        f"  cd {folder}\n"
+        "  environments/create.sh current              # or kepler-pascal, pascal-hopper\n"
+        "  cp site.env.example site.env                # then fill it in\n"
+        "  source environments/current/bin/activate\n"
         "  raybench data fetch cifar10 mnist kmnist    # compute nodes need no internet\n"
-        f"  source {there}/site.env\n"
-        f"  sbatch --nodes=2 --gpus-per-node=1 {there}/start_ray.sbatch\n\n"
+        "  source site.env\n"
+        "  sbatch --nodes=2 --gpus-per-node=1 start_ray.sbatch\n\n"
         "Without a grid's file it runs the paper's, paper.yaml in that folder."
     )

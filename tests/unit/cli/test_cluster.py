@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -23,8 +24,9 @@ def test_init_writes_and_says_what_is_next(
     folder = tmp_path / "scripts"
     assert run("cluster", "init", str(folder), monkeypatch=monkeypatch) == 0
     said = capsys.readouterr().out
-    assert f"cp {folder}/site.env.example {folder}/site.env" in said
-    assert f"sbatch --nodes=2 --gpus-per-node=1 {folder}/start_ray.sbatch" in said
+    assert f"  cd {folder}\n" in said
+    for name in re.findall(r"^  (?:cp |sbatch \S+ \S+ |(?=environments))(\S+)", said, re.MULTILINE):
+        assert (folder / name).exists()
     assert (folder / "paper.yaml").exists()
 
     assert run("cluster", "init", str(folder), monkeypatch=monkeypatch) == 2

@@ -64,3 +64,41 @@ def test_each_script_is_good_bash() -> None:
     scripts = [path for path in FILES.values() if path.endswith(("sh", "sbatch", "example"))]
     for script in scripts:
         subprocess.run(["bash", "-n", script], cwd=REPOSITORY, check=True)
+
+
+UV = """#!/bin/sh
+echo "$@" >>"$LOG"
+[ "$1" = venv ] || exit 0
+for folder; do :; done
+mkdir -p "$folder/bin"
+printf '#!/bin/sh\\n' >"$folder/bin/python"
+chmod +x "$folder/bin/python"
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "variables", "raybench"),
+    [
+        ("checkout", {}, f"--editable {REPOSITORY}/cluster/environments/../.."),
+        ("of mine", {}, f"raybench=={__version__}"),
+        ("of mine", {"RAYBENCH_PACKAGE": "/tmp/my.whl"}, "/tmp/my.whl"),
+    ],
+)
+@pytest.mark.parametrize("name", ["current", "pascal-hopper"])
+def test_an_environment_has_the_raybench_that_is_at_hand(
+    name: str, script: str, variables: dict[str, str], raybench: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mine"
+    write_batch_files(folder)
+    home = REPOSITORY / "cluster" if script == "checkout" else folder
+    uv = tmp_path / "bin" / "uv"
+    uv.parent.mkdir()
+    uv.write_text(UV)
+    uv.chmod(0o755)
+    given = {"PATH": f"{uv.parent}:/usr/bin:/bin", "LOG": str(tmp_path / "log"), **variables}
+    command = [str(home / "environments" / "create.sh"), name, str(tmp_path / "built")]
+    subprocess.run(command, check=True, env=given, capture_output=True)
+    _, requirements, own = (tmp_path / "log").read_text().splitlines()
+    assert ("--torch-backend=cu126" in requirements) is (name == "pascal-hopper")
+    assert requirements.endswith(f"--requirement {home}/environments/{name}.txt")
+    assert own.endswith(f"--no-deps {raybench}")
