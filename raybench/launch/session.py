@@ -18,6 +18,7 @@ from raybench.catalog.hardware import label_of
 from raybench.errors import ClusterError
 from raybench.schedule.resources import NODE
 from raybench.system.cpus import allowed_cpus
+from raybench.system.ray_logs import log_end
 from raybench.system.verify import gpu_names
 
 START_ATTEMPTS = 2
@@ -52,7 +53,7 @@ def is_connected(address: str | None = None) -> bool:
     ray = sys.modules.get("ray")
     if ray is None or not ray.is_initialized():
         return False
-    return address in (None, ray.get_runtime_context().gcs_address)
+    return address is None or bool(address == ray.get_runtime_context().gcs_address)
 
 
 def _join(address: str, stack: ExitStack) -> None:
@@ -92,7 +93,8 @@ def _start(stack: ExitStack) -> None:
                 logging_level=logging.ERROR,
             )
         except Exception as error:
-            message = f"Ray cannot start here: {_first_line(error)}{_end_of_log(folder.name)}"
+            what = f"Ray cannot start here: {_first_line(error)}"
+            message = "\n".join(filter(None, [what, log_end(Path(folder.name), 5)]))
             ray.shutdown()
             folder.cleanup()
             if not left:
@@ -105,15 +107,6 @@ def _start(stack: ExitStack) -> None:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def _end_of_log(folder: str, lines: int = 5) -> str:
-    """Return the last words of the raylet, Ray's process on each node, or an empty string."""
-    words: list[str] = []
-    for name in ("raylet.out", "raylet.err"):
-        for path in Path(folder).glob(f"session_2*/logs/{name}"):
-            words += path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
-    return "\n".join(["", "the end of raylet's log:", *words]) if words else ""
 
 
 def local_resources() -> dict[str, float]:
