@@ -33,7 +33,7 @@ class TrialSpec(TrialFields):
     @classmethod
     def _canonical(cls, data: Any, info: ValidationInfo) -> Any:
         """Fill in what follows from other fields, so that equal measurements are equal specs."""
-        if not isinstance(data, Mapping) or info.context is AS_MEASURED:
+        if not isinstance(data, Mapping) or info.context == AS_MEASURED:
             return data
         fields = dict(data)
         _refuse_truth_values(fields)
@@ -54,7 +54,7 @@ class TrialSpec(TrialFields):
 
     @model_validator(mode="after")
     def _possible(self, info: ValidationInfo) -> TrialSpec:
-        for rule in RULES if info.context is not AS_MEASURED else ():
+        for rule in RULES if info.context != AS_MEASURED else ():
             rule(self)
         return self
 

@@ -137,11 +137,6 @@ class Published(Source):
                 (scratch / file.name).symlink_to(path.resolve())
         return scratch
 
-    @property
-    def nothing_to_do(self) -> str:
-        """It is there."""
-        return "its files are there, and intact"
-
     def _choose(self, root: Path) -> list[tuple[PublishedFile, Path]]:
         """Return what to read: a packed file before an unpacked, as its checksum is published."""
         complete = all(_is_file(root / file.path) for file in self.files)

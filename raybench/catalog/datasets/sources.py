@@ -42,9 +42,12 @@ class Source(ABC):
     in_data_folder: ClassVar[bool] = True
     """Whether it lies below the data folder."""
 
-    @abstractmethod
+    nothing_to_do: ClassVar[str] = ""
+    """Why it is neither fetched nor staged."""
+
     def folder(self, root: Path) -> Path:
         """Return the folder that it lies in."""
+        return root
 
     @abstractmethod
     def state(self, name: str, root: Path) -> Any:
@@ -81,11 +84,6 @@ class Source(ABC):
         """
         return self.folder(root)
 
-    @property
-    @abstractmethod
-    def nothing_to_do(self) -> str:
-        """Why it is neither fetched nor staged."""
-
 
 @dataclass(frozen=True)
 class Folder(Source):
@@ -100,6 +98,7 @@ class Folder(Source):
     """
 
     name: str
+    nothing_to_do = "its folder is read where it lies"
 
     def folder(self, root: Path) -> Path:
         """Return the folder."""
@@ -109,7 +108,7 @@ class Folder(Source):
         """Return the folder, and the path, size and times of each file below it."""
         folder = self.folder(root)
         try:
-            stats = [(path, path.stat()) for path in files_below(folder)]
+            stats = [(path, path.stat()) for path in files_below(folder, _refuse_unreadable)]
         except OSError as error:
             raise DataError(
                 f"cannot look at {error.filename or folder}: {error.strerror}",
@@ -126,11 +125,6 @@ class Folder(Source):
             for path, stat in stats
         ]
 
-    @property
-    def nothing_to_do(self) -> str:
-        """Nobody but its owner knows where it comes from."""
-        return "its folder is read where it lies"
-
 
 @dataclass(frozen=True)
 class Package(Source):
@@ -144,6 +138,7 @@ class Package(Source):
 
     name: str
     in_data_folder = False
+    nothing_to_do = "it comes with an installed package"
 
     def folder(self, root: Path) -> Path:  # noqa: ARG002
         """Return the folder that the distribution is installed in."""
@@ -152,11 +147,6 @@ class Package(Source):
     def state(self, name: str, root: Path) -> Any:  # noqa: ARG002
         """Return the distribution's version."""
         return self._distribution().version
-
-    @property
-    def nothing_to_do(self) -> str:
-        """It is installed by other means."""
-        return f"it comes with {self.name}"
 
     def _distribution(self) -> importlib.metadata.Distribution:
         try:
@@ -177,34 +167,22 @@ class Generated(Source):
 
     make: Callable[[int, int], Splits]
     in_data_folder = False
-
-    def folder(self, root: Path) -> Path:
-        """Return the data folder, where nothing is looked for."""
-        return root
+    nothing_to_do = "its images are made as they are needed"
 
     def state(self, name: str, root: Path) -> Any:  # noqa: ARG002
         """Return that there is but one."""
         return "always the same"
 
-    @property
-    def nothing_to_do(self) -> str:
-        """It is computed."""
-        return "its images are made as they are needed"
 
-
-def files_below(folder: Path) -> Iterator[Path]:
+def files_below(folder: Path, on_error: Callable[[OSError], None] | None = None) -> Iterator[Path]:
     """Go through all files in a folder and below it, by their names; links are followed, once.
 
-    Raises:
-        OSError: a folder cannot be read.
+    Args:
+        folder: where to look; it may be absent.
+        on_error: what to do about a folder that cannot be read; without it, it is passed over.
     """
     seen: set[str] = set()
-
-    def refuse(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):
-            raise error
-
-    for there, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
+    for there, folders, names in os.walk(folder, followlinks=True, onerror=on_error):
         real = os.path.realpath(there)
         if real in seen:
             folders.clear()
@@ -213,3 +191,8 @@ def files_below(folder: Path) -> Iterator[Path]:
         folders.sort()
         for name in sorted(names):
             yield Path(there, name)
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error

@@ -26,7 +26,6 @@ __all__ = [
     "find_model",
     "model_origin",
     "model_title",
-    "training_flops",
 ]
 
 BUILT_IN = ("torchvision",)
@@ -85,11 +84,6 @@ def model_origin(name: str) -> str:
     """Return the distribution and version that a model comes from; its module for a callable."""
     module, is_callable, _ = name.partition(":")
     return module if is_callable else MODELS.origin(name) or "raybench"
-
-
-def training_flops(name: str, image_size: int) -> float | None:
-    """Return the operations of a training step for one image, about; None if not known."""
-    return find_model(name).training_flops(image_size)
 
 
 def build_model(name: str, *, num_classes: int, image_size: int) -> nn.Module:

@@ -181,7 +181,7 @@ def test_datasets_without_files_need_nothing(tmp_path):
     code, out, _ = data("fetch", "digits", "synthetic", "--data", tmp_path)
     assert code == 0
     assert out.splitlines() == [
-        "digits: nothing to do, it comes with scikit-learn",
+        "digits: nothing to do, it comes with an installed package",
         "synthetic: nothing to do, its images are made as they are needed",
     ]
 

@@ -193,6 +193,14 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     assert [*files_below(tmp_path / "absent")] == []
 
 
+def test_a_folder_that_cannot_be_looked_into_is_no_empty_one(
+    flowers: Dataset, tmp_path: Path
+) -> None:
+    (tmp_path / "data/flowers/broken").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"cannot look at .*broken: No such file(.|\n)*read access"):
+        check_present("flowers", tmp_path / "data")
+
+
 @pytest.mark.parametrize("name", DATASETS.built_in)
 def test_every_row(name: str, tmp_path: Path) -> None:
     dataset = DATASETS[name]

@@ -12,7 +12,6 @@ from raybench.catalog.models import (
     find_model,
     model_origin,
     model_title,
-    training_flops,
 )
 from raybench.catalog.models.base import Model
 from raybench.errors import SpecError
@@ -36,12 +35,12 @@ def test_the_flops_that_plans_estimate_with_are_those_that_a_trial_counts(name: 
         output = model(images)
         heads = [output] if isinstance(output, torch.Tensor) else [*output]
         sum(torch.nn.functional.cross_entropy(logits, labels) for logits in heads).backward()
-    assert training_flops(name, 224) == pytest.approx(audit.flops / 2, rel=1e-3)
-    assert training_flops(name, 112) == training_flops(name, 224) / 4
+    assert MODELS[name].training_flops(224) == pytest.approx(audit.flops / 2, rel=1e-3)
+    assert MODELS[name].training_flops(112) == MODELS[name].training_flops(224) / 4
 
 
 def test_a_model_of_ones_own_has_no_flops() -> None:
-    assert training_flops("my.own:model", 224) is None
+    assert find_model("my.own:model").training_flops(224) is None
 
 
 @pytest.mark.parametrize(
