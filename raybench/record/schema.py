@@ -13,7 +13,7 @@ from pydantic import Field
 from raybench.record.autotune import Autotune
 from raybench.record.noted import is_covered, nulls
 from raybench.spec.identity import since_of
-from raybench.spec.trial import ResolvedSpec, TrialSpec
+from raybench.spec.trial import AS_MEASURED, ResolvedSpec, TrialSpec
 from raybench.system.facts import Contention, EnvironmentFacts, HardwareFacts, _Part
 
 LAYOUT_VERSION = 3
@@ -279,7 +279,9 @@ class TrialRecord(_Part):
         """The spec with what autotuning chose; None if the trial ended before it was resolved."""
         if self.autotune is None and not self.spec.is_resolved:
             return None
-        return self.spec.resolved(self.autotune.chosen if self.autotune else None)
+        chosen = self.autotune.chosen.model_dump() if self.autotune else {}
+        fields = {**self.spec.model_dump(), **chosen}
+        return ResolvedSpec.model_validate(fields, context=AS_MEASURED)
 
     def unexplained(self) -> list[str]:
         """Return the dotted names of figures that are null without a reason in ``missing``."""

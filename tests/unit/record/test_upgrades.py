@@ -192,6 +192,8 @@ def test_a_record_is_read_without_the_package_that_it_was_measured_with(
     read = read_record(json.dumps(content), "here")
     assert (getattr(read.spec, field), read.trial_id) == (name, spec.trial_id)
     assert Estimates([read]).known_s(record.spec) is None
+    assert read.executed is not None
+    assert read.executed.trial_id == spec.trial_id
     # But a spec that was altered afterwards is no other trial's.
     with pytest.raises(RecordError, match=f"unknown {field} '{name}'"):
         read_record(json.dumps({**content, "trial_id": record.trial_id}), "here")
