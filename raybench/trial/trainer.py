@@ -163,18 +163,22 @@ class Trainer:
                     "heads in training",
                     hint="leave aux_loss_weight out",
                 )
-            return _cross_entropy(output, labels)
+            return self._head_loss(output, labels)
         main, *aux = output
         if weight is None:
             raise SpecError(
                 f"{self.spec.model} returned {len(aux)} auxiliary head(s) in training",
                 hint="say what they count with -s aux_loss_weight=0.3 (0 leaves them out)",
             )
-        loss = _cross_entropy(main, labels)
+        loss = self._head_loss(main, labels)
         for logits in aux:
             if logits is not None:
-                loss = loss + weight * _cross_entropy(logits, labels)
+                loss = loss + weight * self._head_loss(logits, labels)
         return loss
+
+    def _head_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the training loss [] of one head: logits [B, classes], labels [B]."""
+        return functional.cross_entropy(logits, labels)
 
 
 class _GraphedStep:
@@ -200,11 +204,6 @@ class _GraphedStep:
         self._labels.copy_(labels)
         self._graph.replay()
         return self._loss
-
-
-def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the loss [] of one head: logits [B, classes], labels [B]."""
-    return functional.cross_entropy(logits, labels)
 
 
 def _optimizer(spec: ResolvedSpec, model: nn.Module) -> torch.optim.Optimizer:

@@ -43,7 +43,8 @@ ERROR = ErrorFacts(kind="exception", message="ValueError: no", traceback=None)
 def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return what each phase of a real trial gave, and its epochs."""
     folder = tmp_path_factory.mktemp("draft")
-    workspace = Workspace(results=folder, data=folder, cache=folder)
+    cache = tmp_path_factory.getbasetemp() / "cache"
+    workspace = Workspace(results=folder, data=folder, cache=cache)
     epochs, spec = Epochs(), SPEC.resolved()
     with ExitStack() as stack:
         machine = prepare_machine(spec)

@@ -11,12 +11,15 @@ import torch
 from scripted_device import ScriptedDevice
 
 from raybench.catalog.datasets import load_dataset
+from raybench.record.noted import Missing, Noted
+from raybench.record.schema import DeviceTelemetry
 from raybench.settings import workspace
 from raybench.spec.trial import trial_spec
+from raybench.system.facts import Contention
 from raybench.trial.input import InputPipeline, make_input
 from raybench.trial.measure.audit import StepAudit
 from raybench.trial.measure.clock import EpochClock, HostTimeline
-from raybench.trial.timing import evaluate_epoch, train_epoch
+from raybench.trial.timing import _memory, _warnings, evaluate_epoch, train_epoch
 from raybench.trial.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -106,3 +109,44 @@ def test_a_scripted_evaluation_takes_exactly_its_script() -> None:
     assert clock.steps_ms() == pytest.approx([3 + 8, 8, 5.5])
     assert time_s == pytest.approx(0.0245)
     assert (loss_sum, correct) == (pytest.approx(50.0), 22)
+
+
+# -- what is measured beside the epochs ----------------------------------------------------------
+
+
+def test_memory_of_a_gpu_is_torchs_and_of_a_cpu_has_its_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on_cpu = _memory(CPU)
+    assert on_cpu.part.peak_allocated_bytes is on_cpu.part.peak_reserved_bytes is None
+    assert set(on_cpu.reasons) == {"peak_allocated_bytes", "peak_reserved_bytes"}
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _device: 900)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda _device: 1200)
+    on_gpu = _memory(torch.device("cuda", 0))
+    assert (on_gpu.part.peak_allocated_bytes, on_gpu.part.peak_reserved_bytes) == (900, 1200)
+    assert on_gpu.reasons == {}
+
+
+@pytest.mark.parametrize(
+    ("others", "load", "reasons", "kinds"),
+    [
+        (0, 0.5, (), []),
+        (2, 0.5, (), ["contended"]),
+        (None, 1e4, (), ["busy_node"]),
+        (0, None, ("sw_power_cap", "hw_slowdown"), ["throttled"]),
+        (1, 1e4, ("sw_power_cap",), ["busy_node", "contended", "throttled"]),
+    ],
+)
+def test_what_disturbed_the_epochs_is_warned_of(
+    others: int | None, load: float | None, reasons: tuple[str, ...], kinds: list[str]
+) -> None:
+    contention = Contention(co_located_trials=others, load_average=load)
+    telemetry = DeviceTelemetry.model_construct(throttle_reasons=reasons)
+    warnings = _warnings(contention, Noted(telemetry, {}))
+    assert [warning.kind for warning in warnings] == kinds
+    assert all(reason in warnings[-1].message for reason in reasons)
+
+
+def test_a_device_that_is_not_watched_is_not_throttled() -> None:
+    contention = Contention(co_located_trials=0, load_average=0.0)
+    assert _warnings(contention, Missing("measured on a CPU")) == ()
