@@ -17,6 +17,9 @@ from typing import Protocol, TypeVar
 
 from raybench.errors import SpecError, nearest
 
+BUILT_IN = "raybench"
+"""Origin of what comes with raybench: without a version, which is not what tells it apart."""
+
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 """What a name looks like: it becomes part of file names, and is found in any case of letters."""
 
@@ -145,17 +148,17 @@ class Registry(Mapping[str, T]):
         except (KeyError, SpecError):
             return name
 
-    def origin(self, name: str) -> str | None:
-        """Return the distribution and version that a name comes from; None if it is built in.
+    def origin(self, name: str) -> str:
+        """Return the distribution and version that a name comes from; ``raybench`` if built in.
 
         Raises:
             KeyError: nothing has that name.
         """
-        return None if name in self.built_in else _origin(self._entry_points[name][0])
+        return BUILT_IN if name in self.built_in else _origin(self._entry_points[name][0])
 
     def _without_duplicates(self, name: str) -> list[EntryPoint]:
         points = self._entry_points[name]
-        origins = ["raybench"] * (name in self.built_in) + [_origin(point) for point in points]
+        origins = [BUILT_IN] * (name in self.built_in) + [_origin(point) for point in points]
         if len(origins) > 1:
             raise SpecError(
                 f"the {self.kind} {name!r} is in both {' and '.join(origins)}",

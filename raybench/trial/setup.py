@@ -142,5 +142,5 @@ def _dataset_facts(spec: ResolvedSpec, images: ImageSet) -> DatasetFacts:
         fingerprint=images.fingerprint,
         train_images=len(images.train.labels),
         eval_images=len(images.eval.labels),
-        origin=DATASETS.origin(spec.dataset) or "raybench",
+        origin=DATASETS.origin(spec.dataset),
     )

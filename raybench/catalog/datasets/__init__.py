@@ -129,7 +129,7 @@ def listed(root: Path) -> list[Listed]:
     Raises:
         SpecError: two packages use one name.
     """
-    return [_listed(name, DATASETS.origin(name) or "raybench", root) for name in DATASETS]
+    return [_listed(name, DATASETS.origin(name), root) for name in DATASETS]
 
 
 def _listed(name: str, origin: str, root: Path) -> Listed:

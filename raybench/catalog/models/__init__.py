@@ -83,7 +83,7 @@ def model_title(name: str) -> str:
 def model_origin(name: str) -> str:
     """Return the distribution and version that a model comes from; its module for a callable."""
     module, is_callable, _ = name.partition(":")
-    return module if is_callable else MODELS.origin(name) or "raybench"
+    return module if is_callable else MODELS.origin(name)
 
 
 def build_model(name: str, *, num_classes: int, image_size: int) -> nn.Module:

@@ -58,7 +58,7 @@ def test_entry_points_are_not_read_for_what_is_built_in(monkeypatch: pytest.Monk
     found = things()
     assert found["spade"].name == found.canonical("SPADE") == "spade"
     assert "hoe" in found
-    assert (found.origin("hoe"), found.title("hoe")) == (None, "a thing")
+    assert (found.origin("hoe"), found.title("hoe")) == ("raybench", "a thing")
     assert found.in_order(["rake", "hoe", "axe", "spade", "hoe"]) == ["spade", "hoe", "axe", "rake"]
 
 
@@ -176,6 +176,7 @@ def test_a_package_of_ones_own_is_verified_planned_measured_and_shown(tmp_path: 
     record = json.loads(measured[0])
     assert record["status"] == "completed"
     assert record["dataset"]["train_images"] == 24
+    assert record["dataset"]["origin"] == record["model"]["origin"] == "garden 1.2"
     assert record["dataset"]["origin"] == record["model"]["origin"] == "garden 1.2"
     assert "TinyNet" in shown[0]
     assert "Flowers" in shown[0]

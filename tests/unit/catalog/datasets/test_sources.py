@@ -206,7 +206,7 @@ def test_every_row(name: str, tmp_path: Path) -> None:
     dataset = DATASETS[name]
     assert DATASETS.canonical(name.upper()) == dataset.name == name
     assert DATASETS.title(name) == dataset.title
-    assert DATASETS.origin(name) is None
+    assert DATASETS.origin(name) == "raybench"
     dataset.check_limits(dataset.train_images, dataset.eval_images)
     for limits in ((dataset.train_images + 1, 1), (1, dataset.eval_images + 1)):
         with pytest.raises(DataError, match=dataset.title):
