@@ -18,13 +18,13 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from raybench.errors import RecordError, ResultsError, SpecError
 from raybench.record.schema import TrialRecord
 from raybench.record.upgrades import read_record
 from raybench.spec.identity import with_baselines
-from raybench.spec.trial import TrialSpec, trial_spec
+from raybench.spec.trial import AS_MEASURED, TrialSpec, trial_spec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,11 +118,7 @@ class Experiment:
         path = self.folder / "manifest.json"
         try:
             trials = json.loads(path.read_bytes())["trials"]
-            return {
-                name: trial_spec(with_baselines(fields, TrialSpec.model_fields))
-                for name, fields in trials.items()
-                if name not in without
-            }
+            return {n: _planned(n, fields) for n, fields in trials.items() if n not in without}
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -155,6 +151,17 @@ class Experiment:
     def is_complete(self, trial: TrialSpec) -> bool:
         """Whether a complete record of exactly this trial exists."""
         return self.completed(trial) is not None
+
+
+def _planned(trial_id: str, fields: dict[str, Any]) -> TrialSpec:
+    fields = with_baselines(fields, TrialSpec.model_fields)
+    try:
+        return trial_spec(fields)
+    except SpecError:  # what it names may be installed only where it is to be measured
+        spec = TrialSpec.model_validate(fields, context=AS_MEASURED)
+        if spec.trial_id != trial_id:
+            raise
+        return spec
 
 
 def write_once(path: Path, content: bytes) -> bytes:

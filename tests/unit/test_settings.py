@@ -1,12 +1,19 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 
 import pytest
 
 from raybench.errors import SpecError
+from raybench.schedule.resources import NODE_TIMEOUT_S
 from raybench.settings import Settings, workspace
+
+PACKAGE = Path(__file__).parents[2] / "raybench"
+
+OF_A_JOB = {f"RAYBENCH_{name}" for name in ("HOME", "BATCH_STARTED", "STEP", "STATE", "NODE_RUN")}
+"""What a batch job's processes tell one another; nobody sets them."""
 
 
 def test_folders_are_those_given_or_of_the_variables_or_the_users_own(
@@ -40,3 +47,10 @@ def test_a_wrong_variable_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("RAYBENCH_NODE_TIMEOUT_S", "soon")
     with pytest.raises(SpecError, match="RAYBENCH_NODE_TIMEOUT_S is 'soon'"):
         Settings()
+
+
+def test_every_variable_that_the_package_names_is_a_setting() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
+    named = set(re.findall(r"\bRAYBENCH_[A-Z][A-Z_]*\b", text)) - OF_A_JOB
+    assert named <= {f"RAYBENCH_{name.upper()}" for name in Settings.model_fields}
+    assert Settings().node_timeout_s == NODE_TIMEOUT_S

@@ -12,7 +12,7 @@ from records import make_record
 from raybench.errors import RecordError, ResultsError
 from raybench.record.scan import scan
 from raybench.record.store import Experiment, check_writable, write_atomically, write_once
-from raybench.spec.trial import trial_spec
+from raybench.spec.trial import AS_MEASURED, TrialSpec, trial_spec
 
 SPEC = trial_spec({"model": "resnet18", "dataset": "mnist", "hardware": "P100"})
 
@@ -128,5 +128,17 @@ def test_the_plan_is_found_again(tmp_path: Path) -> None:
     assert experiment.planned(without=[SPEC.trial_id]) == {}
     assert (experiment.folder / "grid.yaml").read_text() == "model: resnet18\n"
     (experiment.folder / "manifest.json").write_text("{")
+    with pytest.raises(RecordError, match="manifest"):
+        experiment.planned()
+
+
+def test_a_plan_is_found_without_the_packages_that_it_names(tmp_path: Path) -> None:
+    fields = {**SPEC.model_dump(), "model": "tinynet"}
+    spec = TrialSpec.model_validate(fields, context=AS_MEASURED)
+    experiment = Experiment(tmp_path / "mine")
+    experiment.write_plan("", [spec])
+    assert experiment.planned() == {spec.trial_id: spec}
+    text = (experiment.folder / "manifest.json").read_text().replace("tinynet", "nonsense")
+    (experiment.folder / "manifest.json").write_text(text.replace("nonsense-mnist", "x"))
     with pytest.raises(RecordError, match="manifest"):
         experiment.planned()
