@@ -11,6 +11,8 @@ from raybench.errors import SpecError, nearest
 CPU_LABEL = re.compile(r"cpu:([1-9][0-9]*)")
 """``cpu:2`` is two threads of the host's processor."""
 
+ADD_A_ROW = "add a row to raybench/catalog/hardware.csv, or to a file that RAYBENCH_HARDWARE names"
+
 GPUS = GpuTypes()
 """Every GPU type by its label."""
 
@@ -90,8 +92,7 @@ def canonical_label(name: str) -> str:
     raise SpecError(
         f"unknown hardware {name!r}. {nearest(name, [*GPUS, 'cpu:1', 'cpu:2'])}".rstrip(),
         allowed=f"cpu:N (N threads), {', '.join(sorted(GPUS))}",
-        hint="for another GPU type, add a row to raybench/catalog/hardware.csv, or to a file that "
-        "RAYBENCH_HARDWARE names",
+        hint=f"for another GPU type, {ADD_A_ROW}",
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import raybench
 from raybench.catalog.datasets import listed
-from raybench.catalog.hardware import label_of
+from raybench.catalog.hardware import ADD_A_ROW, label_of
 from raybench.errors import ResultsError
 from raybench.record.store import check_writable
 from raybench.settings import Workspace
@@ -248,7 +248,7 @@ def _judge(gpu: GpuCheck, torch_version: str, architectures: Sequence[str]) -> C
         return Check("GPU", "FAIL", found, "see whether nvidia-smi shows the GPU free and healthy")
     label = label_of(gpu.name)
     if label is None:
-        hint = "add a row to raybench/catalog/hardware.csv, or set verify_hardware=false"
+        hint = f"{ADD_A_ROW}, or set verify_hardware=false"
         return Check("GPU", "warn", f"{what}: a convolution ran, but no label fits it", hint)
     return Check("GPU", "ok", f"{what}: {label}, a convolution ran")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pynvml
 
-from raybench.catalog.hardware import cpu_threads, label_of
+from raybench.catalog.hardware import ADD_A_ROW, cpu_threads, label_of
 from raybench.errors import HardwareError
 from raybench.settings import Settings
 from raybench.system.cpus import allowed_cpus, cpu_model, thread_limit
@@ -41,8 +41,7 @@ def default_hardware() -> str:
     if label is None:
         raise HardwareError(
             f"this machine's GPU calls itself {names[0]!r}, which no label fits",
-            hint="add a row to raybench/catalog/hardware.csv, or give --hardware "
-            f"(cpu:{allowed_cpus()} runs on the processor)",
+            hint=f"{ADD_A_ROW}, or give --hardware (cpu:{allowed_cpus()} runs on the processor)",
         )
     return label
 
@@ -146,9 +145,7 @@ def compare_gpu(
     if fitting != requested and verify:
         raise HardwareError(
             f"{requested} was promised, but the device calls itself {gpu.name!r}",
-            allowed=fitting
-            or "no label: a part of a GPU, or a type that "
-            "raybench/catalog/hardware.csv does not hold",
+            allowed=fitting or "no label: a part of a GPU, or a type that raybench does not know",
             hint="use the label that fits, mend the node's GRES, "
             "or set verify_hardware=false to measure it all the same",
         )
