@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import graphlib
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import grimp
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "raybench"
@@ -22,6 +24,30 @@ def test_imports_go_downward_only() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_no_modules_import_one_another() -> None:
+    """The root module is left out: it imports the public names when they are asked for."""
+    graph = grimp.build_graph("raybench", cache_dir=None)
+    imports = {
+        module: graph.find_modules_directly_imported_by(module) - {"raybench"}
+        for module in graph.modules - {"raybench"}
+    }
+    assert list(graphlib.TopologicalSorter(imports).static_order())
+
+
+def test_every_unit_test_mirrors_a_module() -> None:
+    """``tests/unit/<package>/test_<module>.py``; what spans packages lies in ``tests/unit``."""
+    tests = Path(__file__).parent
+    strangers = []
+    for path in tests.glob("*/**/test_*.py"):
+        folder = path.parent.relative_to(tests)
+        name = path.stem.removeprefix("test_")
+        file = "__init__.py" if name == folder.name else f"{name}.py"
+        home = PACKAGE.parent if folder.name == "benchmarks" else PACKAGE
+        if not (home / folder / file).is_file():
+            strangers.append(str(path.relative_to(tests)))
+    assert strangers == []
 
 
 def test_only_one_package_imports_tune() -> None:
