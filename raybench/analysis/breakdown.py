@@ -12,8 +12,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from raybench.analysis.columns import MOST
 from raybench.analysis.configurations import Configuration, Key
+from raybench.analysis.row import MOST
 from raybench.analysis.statistics import Ratio, mean, ratio_of_means
 
 NOTABLE = 0.05
@@ -115,8 +115,13 @@ class Samples:
     """The repeats of each measured cell of a configuration, as plain lists."""
 
     def __init__(self, group: Configuration) -> None:
-        names = ("used_batch_size", "running_time_s", "images_per_s", "compute_only_images_per_s")
-        wanted = (*names, *INPUT, "utilization", "flops_per_image", "device", "used_precision")
+        names = (
+            "executed_batch_size",
+            "running_time_s",
+            "images_per_s",
+            "compute_only_images_per_s",
+        )
+        wanted = (*names, *INPUT, "utilization", "flops_per_image", "device", "executed_precision")
         self._columns = {name: group.frame[name].tolist() for name in wanted}
         self._rows = group.completed
 
@@ -171,7 +176,7 @@ class Samples:
 
     def _step_ms(self, name: str, key: Key) -> list[float]:
         """Turn each repeat's images/s into milliseconds of a full batch."""
-        sizes, rates = self._values("used_batch_size", key), self._values(name, key)
+        sizes, rates = self._values("executed_batch_size", key), self._values(name, key)
         if not rates or min(rates) < 1 / MOST:
             return []
         return [1000 * size / rate for size, rate in zip(sizes, rates, strict=True)]
@@ -194,7 +199,7 @@ class Samples:
             if gpu is None or not isinstance(device, str):
                 return None
             sheet = gpu.datasheet(device)
-            precision = self._columns["used_precision"][position]
+            precision = self._columns["executed_precision"][position]
             peaks.append(
                 sheet.peak_tflops(precision) if figure == "flops" else sheet.memory_gb_per_s
             )

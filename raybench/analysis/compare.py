@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from raybench.analysis.columns import CONTEXTS, FACTORS, SPEC_FACTORS
 from raybench.analysis.configurations import (
-    MISMATCHABLE,
     Configuration,
     Key,
     configurations,
@@ -21,19 +21,10 @@ from raybench.analysis.configurations import (
 )
 from raybench.analysis.statistics import CONFIDENCE, Ratio, below, holm, ratio_of_means, verdicts
 from raybench.errors import ResultsError, SpecError
-from raybench.spec.fields import names_of
-from raybench.spec.identity import Role
-from raybench.spec.trial import TrialSpec
-
-SPEC = tuple(
-    name
-    for name in TrialSpec.model_fields
-    if name not in (*Key._fields, *names_of(Role.REPLICATE), "verify_hardware")
-)
 
 LISTED = (
-    *(name for name in MISMATCHABLE if name not in (*SPEC, "dataset_fingerprint")),
-    *("driver", "python", "cpu", "hostname"),
+    *(name for name in FACTORS if name not in (*SPEC_FACTORS, "dataset_fingerprint")),
+    *CONTEXTS,
 )
 """Fields whose differences between the sides are listed; what cells match by is none of them."""
 
@@ -141,10 +132,10 @@ def _cells(
     """Find each cell's configurations; several, if its trials are of different identity."""
     found: dict[Identity, list[tuple[Configuration, Key]]] = {}
     for group in configurations(frame, allow):
-        columns = {name: group.frame[name].tolist() for name in SPEC}
+        columns = {name: group.frame[name].tolist() for name in SPEC_FACTORS}
         for key, rows in group.positions.items():
             label = key._replace(hardware=replace(key.hardware, device=""))
-            spec = tuple(plain(columns[name][rows[0]]) for name in SPEC)
+            spec = tuple(plain(columns[name][rows[0]]) for name in SPEC_FACTORS)
             found.setdefault((label, spec), []).append((group, key))
     for identity, several in found.items():
         measured = [(group, key) for group, key in several if group.completed[key]]
@@ -159,9 +150,9 @@ def _configuration_names(identities: Collection[Identity]) -> dict[Identity, str
         specs.setdefault(key, []).append(spec)
     names = {}
     for key, several in specs.items():
-        varying = [i for i in range(len(SPEC)) if len({spec[i] for spec in several}) > 1]
+        varying = [i for i in range(len(SPEC_FACTORS)) if len({spec[i] for spec in several}) > 1]
         for spec in several:
-            named = (f"{SPEC[i]} {'none' if spec[i] is None else spec[i]}" for i in varying)
+            named = (f"{SPEC_FACTORS[i]} {'none' if spec[i] is None else spec[i]}" for i in varying)
             names[key, spec] = ", ".join(named)
     return names
 

@@ -11,15 +11,12 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from raybench.analysis.columns import IDENTITY, LARGEST
+from raybench.analysis.columns import FACTORS, SPEC_FACTORS
+from raybench.analysis.row import LARGEST
 from raybench.catalog.datasets import DATASETS
 from raybench.catalog.hardware import Hardware
 from raybench.catalog.models import MODELS
 from raybench.errors import SpecError, nearest
-from raybench.spec.trial import TrialSpec
-
-MISMATCHABLE = (*(name for name in IDENTITY if name not in ("model", "dataset")), "device")
-"""Fields that ``--allow-mismatch`` takes."""
 
 Value = str | int | float | bool | None
 """Of a field of a spec or a record, as Python sees it; None is unknown."""
@@ -144,7 +141,7 @@ class Configuration:
     @cached_property
     def identities(self) -> dict[Key, dict[str, Any]]:
         """Each measured cell's identity: that of its first complete trial."""
-        names = [*MISMATCHABLE]
+        names = list(FACTORS)
         first = {key: rows[0] for key, rows in self.completed.items() if rows}
         taken = self.frame[names].iloc[list(first.values())]
         columns = {name: [plain(value) for value in taken[name]] for name in names}
@@ -194,10 +191,10 @@ def check_fields(allow: Collection[str]) -> None:
         SpecError: with the nearest.
     """
     for name in allow:
-        if name not in MISMATCHABLE:
+        if name not in FACTORS:
             raise SpecError(
-                f"unknown field {name!r}. {nearest(name, MISMATCHABLE)}".rstrip(),
-                allowed=", ".join(MISMATCHABLE),
+                f"unknown field {name!r}. {nearest(name, FACTORS)}".rstrip(),
+                allowed=", ".join(FACTORS),
             )
 
 
@@ -224,7 +221,7 @@ def mismatches(
     first, second = group.identities[key], group.identities[other]
     on_cpu = [hardware.cpu_threads is not None for hardware in (key.hardware, other.hardware)]
     found: list[Mismatch] = []
-    for name in MISMATCHABLE:
+    for name in FACTORS:
         ours, theirs = first[name], second[name]
         if name in allow or ours == theirs:
             continue
@@ -269,7 +266,7 @@ def _sort_key(values: tuple[Any, ...]) -> list[tuple[str, Any]]:
 
 def _meant(name: str, value: Any) -> Any:
     """Say what a null in a spec means: the largest batch, or no limit."""
-    if value is None and name in TrialSpec.model_fields:
+    if value is None and name in SPEC_FACTORS:
         return LARGEST if name == "batch_size" else "none"
     return value
 
@@ -284,9 +281,9 @@ def _varying(
     found = {}
     numbers = {key: number for number, key in enumerate(dict.fromkeys(cells))}
     cell_of = [numbers[key] for key in cells]
-    for name in IDENTITY:
-        in_spec = name in TrialSpec.model_fields
-        if name in (*Key._fields, *allow) or frame[name].nunique(dropna=not in_spec) < 2:
+    for name in FACTORS:
+        in_spec = name in SPEC_FACTORS
+        if name in allow or frame[name].nunique(dropna=not in_spec) < 2:
             continue
         values = [plain(value) for value in frame[name]]
         if in_spec:

@@ -11,12 +11,14 @@ import gc
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from raybench.analysis.columns import COLUMNS, DTYPES, missing_row, printable, record_row
+from raybench.analysis.columns import COLUMNS, Dtype
+from raybench.analysis.row import Row, printable
 from raybench.errors import RecordError, ResultsError, SpecError
 from raybench.record.scan import Unreadable, experiments, scan
 from raybench.record.schema import TrialRecord
@@ -39,7 +41,7 @@ def load(folders: Sequence[Path]) -> Loaded:
     Raises:
         ResultsError: a folder does not exist, or none of them holds anything of raybench.
     """
-    rows, problems = [], []
+    filled, problems = _Columns(), []
     seen: dict[tuple[str, str], str] = {}
     with _without_garbage_collection():
         for found in scan(folders):
@@ -51,8 +53,8 @@ def load(folders: Sequence[Path]) -> Loaded:
             if first != str(path):
                 problems.append(printable(f"{path}: the same trial as {first}, counted once"))
                 continue
-            rows.append(record_row(record, str(path)))
-        ids = {row[0] for row in rows}
+            filled.add(Row(record.spec, record, record.experiment, str(path)))
+        ids = {trial_id for trial_id, _ in seen}
         for experiment in experiments(folders):
             try:
                 planned = experiment.planned(without=ids)
@@ -60,15 +62,20 @@ def load(folders: Sequence[Path]) -> Loaded:
                 problems.append(printable(error.message))
                 continue
             manifest = str(experiment.folder / "manifest.json")
-            rows.extend(missing_row(spec, experiment.name, manifest) for spec in planned.values())
-        if not rows:
-            raise _nothing(folders, problems)
-        return Loaded(_frame(rows), tuple(problems))
+            for spec in planned.values():
+                filled.add(Row(spec, None, experiment.name, manifest))
+        frame = filled.frame()
+    if frame.empty:
+        raise _nothing(folders, problems)
+    return Loaded(frame, tuple(problems))
 
 
 def from_records(records: Iterable[TrialRecord]) -> pd.DataFrame:
     """Return the frame of records that are at hand."""
-    return _frame([record_row(record, "") for record in records])
+    filled = _Columns()
+    for record in records:
+        filled.add(Row(record.spec, record, record.experiment))
+    return filled.frame()
 
 
 def from_experiment_analysis(results: Any) -> pd.DataFrame:
@@ -82,8 +89,12 @@ def from_experiment_analysis(results: Any) -> pd.DataFrame:
         RecordError: a record is damaged or of a newer version.
     """
     rows = [_reported_row(metrics, config) for metrics, config in _last_results(results)]
-    trial_id = list(COLUMNS).index("trial_id")
-    return _frame(sorted(rows, key=lambda row: str(row[trial_id])))
+    filled = _Columns()
+    for row in sorted(
+        rows, key=lambda row: row.record.trial_id if row.record else row.spec.trial_id
+    ):
+        filled.add(row)
+    return filled.frame()
 
 
 def save(frame: pd.DataFrame, path: Path) -> None:
@@ -119,7 +130,7 @@ def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
         formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@"))
         return f"'{value}" if formula else value
 
-    texts = (name for name, (kind, _) in COLUMNS.items() if kind == "text")
+    texts = (name for name, column in COLUMNS.items() if column.dtype == "text")
     return frame.assign(**{name: frame[name].map(text) for name in texts})
 
 
@@ -135,13 +146,14 @@ def _last_results(results: Any) -> Iterator[tuple[Mapping[str, Any], Mapping[str
             yield from _last_results(result)
 
 
-def _reported_row(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Any, ...]:
+def _reported_row(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> Row:
     if "record" in metrics:
         content = metrics["record"]
         text = content if isinstance(content, (str, bytes)) else json.dumps(content)
-        return record_row(read_record(text, "a Tune result"), "")
+        record = read_record(text, "a Tune result")
+        return Row(record.spec, record, record.experiment)
     try:
-        return missing_row(trial_spec(config["trial"]), "", "")
+        return Row(trial_spec(config["trial"]), None)
     except (KeyError, TypeError, SpecError):
         raise ResultsError(
             "a Tune result holds neither a record nor a trial of raybench",
@@ -178,12 +190,56 @@ def tidy_frame(columns: Mapping[str, Sequence[Any]], length: int) -> pd.DataFram
     unknown = [None] * length
     return pd.DataFrame(
         {
-            name: pd.Series(columns.get(name, unknown), dtype=DTYPES.get(kind, "object"))
-            for name, (kind, _) in COLUMNS.items()
+            name: pd.Series(columns.get(name, unknown), dtype=_DTYPES[column.dtype])
+            for name, column in COLUMNS.items()
         }
     )
 
 
-def _frame(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
-    columns = zip(*rows, strict=True) if rows else ()
-    return tidy_frame(dict(zip(COLUMNS, columns, strict=bool(rows))), len(rows))
+_DTYPES: dict[Dtype, Any] = {
+    **{"number": "float64", "count": "Int64", "flag": "boolean"},
+    **{"text": "object", "list": "object"},
+}
+
+
+class _Columns:
+    """Fills the columns one after the other, a block of rows at a time.
+
+    A record is many times as large as its row, and may go when its block is done.
+    """
+
+    BLOCK = 100
+
+    def __init__(self) -> None:
+        self._rows: list[Row] = []
+        self._values: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+
+    def add(self, row: Row) -> None:
+        self._rows.append(row)
+        if len(self._rows) == self.BLOCK:
+            self._fill()
+
+    def frame(self) -> pd.DataFrame:
+        self._fill()
+        return tidy_frame(self._values, len(self._values["trial_id"]))
+
+    def _fill(self) -> None:
+        parts: dict[str, Sequence[Any]] = {"": self._rows}
+        for name, column in COLUMNS.items():
+            get = column.get
+            values: Sequence[Any] = (
+                _part(get, parts) if isinstance(get, str) else list(map(get, self._rows))
+            )
+            if column.dtype == "text":
+                values = [v if v is None or v.isprintable() else printable(v) for v in values]
+            self._values[name].extend(values)
+        self._rows.clear()
+
+
+def _part(path: str, parts: dict[str, Sequence[Any]]) -> Sequence[Any]:
+    """Return what stands at a dotted path in each row; ``parts`` remembers what was found."""
+    if path not in parts:
+        above, _, name = path.rpartition(".")
+        take = attrgetter(name)
+        parts[path] = [None if each is None else take(each) for each in _part(above, parts)]
+    return parts[path]

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from raybench.analysis.columns import MOST
 from raybench.analysis.configurations import Configuration, Key
 from raybench.analysis.notes import Note
 from raybench.analysis.quantities import Quantity
+from raybench.analysis.row import MOST
 from raybench.analysis.statistics import Verdict, mean
 from raybench.catalog.hardware import Hardware
 

@@ -13,11 +13,11 @@ from typing import Annotated, Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from raybench.analysis.columns import MOST, printable
 from raybench.analysis.configurations import Configuration, Key, configurations
 from raybench.analysis.frame import tidy_frame
 from raybench.analysis.notes import Note
 from raybench.analysis.quantities import Options
+from raybench.analysis.row import MOST, printable
 from raybench.analysis.tables import make_table
 from raybench.catalog.hardware import Hardware
 from raybench.errors import SpecError, nearest

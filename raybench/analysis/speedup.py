@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from raybench.analysis.columns import MOST
 from raybench.analysis.configurations import Configuration, Key, Mismatch, mismatches
 from raybench.analysis.means import Cell, Figures
 from raybench.analysis.notes import Note, apart_in_time, refusals
+from raybench.analysis.row import MOST
 from raybench.analysis.statistics import Ratio, geometric_mean, ratio_of_means, verdicts
 from raybench.catalog.hardware import Hardware
 

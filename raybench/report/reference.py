@@ -13,6 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from raybench.analysis.columns import Column
+
 _PLURAL = "[]"
 """Stands after the name of a list's fields: ``epochs[].accuracy``."""
 
@@ -39,13 +41,13 @@ def record_table(schema: Mapping[str, Any]) -> str:
     return _table(("field", "type", "meaning"), rows)
 
 
-def columns_page(columns: Mapping[str, tuple[str, str]]) -> str:
+def columns_page(columns: Mapping[str, Column]) -> str:
     """Return the page of the data frame's columns.
 
     Args:
-        columns: dtype and meaning by name.
+        columns: by their names.
     """
-    rows = ((f"`{name}`", dtype, meaning) for name, (dtype, meaning) in columns.items())
+    rows = ((f"`{each.name}`", each.dtype, each.meaning) for each in columns.values())
     return _page(
         "The columns of the data frame",
         "`raybench.load` returns one row a trial, and `raybench analyze --save-trials FILE` writes "

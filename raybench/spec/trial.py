@@ -137,8 +137,8 @@ def _build(kind: type[_Spec], fields: Mapping[str, Any]) -> _Spec:
 def _refuse_truth_values(fields: Mapping[str, Any]) -> None:
     """Refuse ``batch_size: true``, which Python would take for 1."""
     for name, value in fields.items():
-        field = TrialFields.model_fields.get(name)
-        if isinstance(value, bool) and field is not None and field.annotation is not bool:
+        field = TrialFields.model_fields.get(name) if isinstance(value, bool) else None
+        if field is not None and field.annotation is not bool:
             raise SpecError(
                 f"{name} is {str(value).lower()}, which is neither a number nor a name",
                 allowed=f"{name}: {field.description}",

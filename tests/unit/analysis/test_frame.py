@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from records import make_failed, make_grid, make_record, write_records
 
 from raybench.analysis import frame as frames
-from raybench.analysis.columns import COLUMNS, printable
+from raybench.analysis.columns import COLUMNS
+from raybench.analysis.row import printable
 from raybench.analysis.tables import make_tables
 from raybench.errors import RaybenchError, ResultsError
 from raybench.record.store import Experiment
@@ -30,7 +31,7 @@ def test_a_row_for_each_record_with_every_documented_column(tmp_path):
     assert problems == ()
     assert len(frame) == len(records)
     assert list(frame) == list(COLUMNS)
-    assert all(description for _, description in COLUMNS.values())
+    assert all(column.meaning for column in COLUMNS.values())
     assert set(frame["status"]) == {"completed", "failed"}
     (failed,) = frame[frame["status"] == "failed"].to_dict("records")
     assert failed["reason"] == "out_of_memory: CUDA out of memory"

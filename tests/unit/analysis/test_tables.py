@@ -529,8 +529,8 @@ def test_the_largest_batch_is_not_divided_by_another():
     assert "batch_size: 10 (A100), largest (P100)" in notes(found)
 
 
-def test_a_tuned_record_without_its_tune_up_is_damaged():
+def test_an_autotuned_record_without_what_was_chosen_is_damaged():
     record = make_tuned().model_copy(update={"autotune": None})
     frame = from_records([record])
     assert frame["status"].tolist() == ["failed"]
-    assert "without the tune-up" in frame["reason"][0]
+    assert "without the settings" in frame["reason"][0]
