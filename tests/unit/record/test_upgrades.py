@@ -137,26 +137,26 @@ def test_a_field_that_came_later_has_its_baseline_in_older_records(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class LaterSpec(TrialSpec):
-        gpus: Annotated[int, Since(LAYOUT_VERSION + 1, baseline=1)] = 2
+        gpus: Annotated[int, Since(SCHEMA_VERSION + 1, baseline=1)] = 2
 
     class LaterRecord(TrialRecord):
-        schema_version: int = LAYOUT_VERSION + 1
+        schema_version: int = SCHEMA_VERSION + 1
         spec: LaterSpec
 
     monkeypatch.setattr(upgrades, "TrialSpec", LaterSpec)
     monkeypatch.setattr(upgrades, "TrialRecord", LaterRecord)
-    monkeypatch.setattr(upgrades, "SCHEMA_VERSION", LAYOUT_VERSION + 1)
+    monkeypatch.setattr(upgrades, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
     written = make_record()
     for old in (as_version_2(written), written.model_dump(mode="json")):
         record = read_record(json.dumps(old), "here")
         assert isinstance(record.spec, LaterSpec)
-        assert (record.schema_version, record.spec.gpus) == (LAYOUT_VERSION + 1, 1)
+        assert (record.schema_version, record.spec.gpus) == (SCHEMA_VERSION + 1, 1)
         assert record.spec.trial_id == written.trial_id
 
 
 def test_the_version_is_that_of_the_newest_layout_or_field() -> None:
     assert make_record().schema_version == SCHEMA_VERSION >= LAYOUT_VERSION
-    assert TrialRecord.model_json_schema()["properties"]["schema_version"]["const"] == 3
+    assert TrialRecord.model_json_schema()["properties"]["schema_version"]["const"] == SCHEMA_VERSION
 
 
 def test_the_same_trials_are_the_same_whichever_version_wrote_them() -> None:
