@@ -144,6 +144,8 @@ def test_one_hardware_alone_has_nothing_to_compare():
         ("environment.cudnn", "9.1.0", "cudnn: 8.5.0 (P100), 9.1.0 (K80)"),
         ("environment.raybench", "0.0.1", "raybench: 0.1.0 (P100), 0.0.1 (K80)"),
         ("dataset.fingerprint", "other", "dataset_fingerprint: mnist-1000-100 (P100), other (K80)"),
+        ("dataset.origin", "garden 1.2", "dataset_origin: raybench (P100), garden 1.2 (K80)"),
+        ("model.origin", "garden 1.2", "model_origin: raybench (P100), garden 1.2 (K80)"),
         ("hardware.verified", False, "verified: True (P100), False (K80)"),
         (
             "environment.flags",
