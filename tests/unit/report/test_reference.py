@@ -68,6 +68,7 @@ def test_every_column_has_a_meaning() -> None:
     table = rows(reference()["columns.md"])
     assert {"trial_id", "running_time_s", *TrialSpec.model_fields} <= set(table)
     assert all(meaning.strip() for *_, meaning in table.values())
+    assert table["torch"] == ["text", "factor", "version"]
 
 
 def test_every_command_has_a_section_with_its_options() -> None:
