@@ -57,13 +57,13 @@ def columns_page(columns: Mapping[str, Column]) -> str:
 _COLUMN_HEADS = ("column", "dtype", "role", "meaning")
 
 _COLUMNS = """\
-`raybench.load` returns one row a trial, and `raybench analyze --save-trials FILE` writes the same to a file. What is not
-known is missing: NaN in a number, NA in a count or flag, None in a text or list.
+`raybench.load` returns one row a trial, and `raybench analyze --save-trials FILE` writes the same
+to a file. What is not known is missing: NaN in a number, NA in a count or flag, None in a text.
 
-The role says what a column means for a comparison of two results: a *cell* names what a table's cell shows; a
-*replicate* differs between independent repeats; a *factor* has to be equal before one result is divided by another
-(`--allow-mismatch` takes these); *context* is listed where it differs; a *figure* was measured; *bookkeeping* says
-nothing of the measurement."""
+The role says what a column means for a comparison of two results: a *cell* names what a table's
+cell shows; a *replicate* differs between independent repeats; a *factor* has to be equal before one
+result is divided by another (`--allow-mismatch` takes these); *context* is listed where it differs;
+a *figure* was measured; *bookkeeping* says nothing of the measurement."""
 
 
 def settings_page(settings: type[BaseModel], prefix: str) -> str:
