@@ -115,13 +115,9 @@ class Samples:
     """The repeats of each measured cell of a configuration, as plain lists."""
 
     def __init__(self, group: Configuration) -> None:
-        names = (
-            "executed_batch_size",
-            "running_time_s",
-            "images_per_s",
-            "compute_only_images_per_s",
-        )
-        wanted = (*names, *INPUT, "utilization", "flops_per_image", "device", "executed_precision")
+        names = ("executed_batch_size", "executed_precision", "device", "running_time_s")
+        rates = ("images_per_s", "compute_only_images_per_s", "utilization", "flops_per_image")
+        wanted = (*names, *rates, *INPUT)
         self._columns = {name: group.frame[name].tolist() for name in wanted}
         self._rows = group.completed
 
@@ -146,20 +142,19 @@ class Samples:
     def speedup(self, key: Key, over: Key, steps: Mapping[Key, StepBreakdown]) -> SpeedupBreakdown:
         """Return the speedups of a cell over the baseline's."""
 
-        def ratio(name: str) -> Ratio | None:
-            times = [self._step_ms(name, side) for side in (over, key)]
-            return ratio_of_means(*times) if all(times) else None
+        sides = (over, key)
 
-        without = [self._without_input_ms(side, steps[side]) for side in (over, key)]
+        flops, bandwidth = (
+            ours / theirs if ours and theirs else None
+            for ours, theirs in zip(self._peaks(key), self._peaks(over), strict=True)
+        )
         return SpeedupBreakdown(
-            running_time=ratio_of_means(
-                self._values("running_time_s", over), self._values("running_time_s", key)
-            ),
-            training=ratio("images_per_s"),
-            without_input=ratio_of_means(*without) if all(without) else None,
-            compute_only=ratio("compute_only_images_per_s"),
-            flops=self._peaks(key, over, "flops"),
-            bandwidth=self._peaks(key, over, "bandwidth"),
+            running_time=ratio_of_means(*(self._values("running_time_s", s) for s in sides)),
+            training=_ratio([self._step_ms("images_per_s", s) for s in sides]),
+            without_input=_ratio([self._without_input_ms(s, steps[s]) for s in sides]),
+            compute_only=_ratio([self._step_ms("compute_only_images_per_s", s) for s in sides]),
+            flops=flops,
+            bandwidth=bandwidth,
         )
 
     def ms_per_image(self, key: Key) -> tuple[float, list[float]] | None:
@@ -190,22 +185,19 @@ class Samples:
         left = [whole - math.fsum(input_ms) for whole, *input_ms in zip(steps, *known, strict=True)]
         return left if min(left) > 0 else []
 
-    def _peaks(self, key: Key, over: Key, figure: str) -> float | None:
-        """Return the ratio of the datasheets' peaks of both sides' devices."""
-        peaks = []
-        for side in (key, over):
-            position = self._rows[side][0]
-            gpu, device = side.hardware.gpu, self._columns["device"][position]
-            if gpu is None or not isinstance(device, str):
-                return None
-            sheet = gpu.datasheet(device)
-            precision = self._columns["executed_precision"][position]
-            peaks.append(
-                sheet.peak_tflops(precision) if figure == "flops" else sheet.memory_gb_per_s
-            )
-        ours, theirs = peaks
-        return ours / theirs if ours and theirs else None
+    def _peaks(self, key: Key) -> tuple[float | None, float | None]:
+        """Return the datasheet's peak FLOPs and memory bandwidth of a cell's device."""
+        names = ("device", "executed_precision")
+        device, precision = (self._columns[name][self._rows[key][0]] for name in names)
+        if key.hardware.gpu is None or not isinstance(device, str):
+            return None, None
+        sheet = key.hardware.gpu.datasheet(device)
+        return sheet.peak_tflops(precision), sheet.memory_gb_per_s
 
 
 def _mean(values: Sequence[float]) -> float | None:
     return math.fsum(values) / len(values) if values else None
+
+
+def _ratio(times: Sequence[Sequence[float]]) -> Ratio | None:
+    return ratio_of_means(*times) if all(times) else None

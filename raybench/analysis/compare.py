@@ -13,12 +13,7 @@ from typing import Any
 import pandas as pd
 
 from raybench.analysis.columns import CONTEXTS, FACTORS, SPEC_FACTORS
-from raybench.analysis.configurations import (
-    Configuration,
-    Key,
-    configurations,
-    plain,
-)
+from raybench.analysis.configurations import Configuration, Key, configurations, plain
 from raybench.analysis.statistics import CONFIDENCE, Ratio, below, holm, ratio_of_means, verdicts
 from raybench.errors import ResultsError, SpecError
 
