@@ -50,6 +50,79 @@ def test_every_unit_test_mirrors_a_module() -> None:
     assert strangers == []
 
 
+TESTED_BY = {
+    "__init__": "unit/test_api.py",
+    "__main__": "unit/slurm/test_job.py",
+    "api": "unit/test_api.py",
+    "errors": "unit/cli/test_main.py",
+    "settings": "unit/test_settings.py",
+    **dict.fromkeys(("analysis/columns", "analysis/row"), "unit/analysis/test_frame.py"),
+    **dict.fromkeys(
+        (
+            *("analysis/configurations", "analysis/means", "analysis/notes"),
+            *("analysis/quantities", "analysis/speedup", "analysis/stability"),
+        ),
+        "unit/analysis/test_tables.py",
+    ),
+    **dict.fromkeys(
+        (
+            *("catalog/datasets/arrays", "catalog/datasets/base", "catalog/datasets/cache"),
+            *("catalog/datasets/cifar10", "catalog/datasets/digits", "catalog/datasets/idx"),
+            *("catalog/datasets/fashionmnist", "catalog/datasets/kmnist", "catalog/datasets/mnist"),
+            "catalog/datasets/synthetic",
+        ),
+        "unit/catalog/datasets/test_datasets.py",
+    ),
+    **dict.fromkeys(
+        ("catalog/models/base", "catalog/models/imported", "catalog/models/torchvision"),
+        "unit/catalog/models/test_models.py",
+    ),
+    **dict.fromkeys(
+        (
+            *("cli/autotune", "cli/demo", "cli/grid", "cli/options", "cli/output", "cli/plan"),
+            *("cli/run", "cli/submit"),
+        ),
+        "unit/cli/test_main.py",
+    ),
+    "cli/doctor": "unit/launch/test_checks.py",
+    **dict.fromkeys(
+        (
+            *("launch/grid", "launch/local", "launch/options", "launch/tune/__init__"),
+            *("launch/tune/actor", "launch/tune/board", "launch/tune/callbacks"),
+            *("launch/tune/run", "launch/tune/search"),
+        ),
+        "ray/test_grid.py",
+    ),
+    **dict.fromkeys(
+        ("report/__init__", "report/notes", "report/parts", "report/tables"),
+        "unit/report/test_text.py",
+    ),
+    **dict.fromkeys(("report/plan", "schedule/plan"), "unit/test_golden.py"),
+    **dict.fromkeys(("system/cpus", "system/facts"), "unit/system/test_software.py"),
+    "trial/autotune/attempt": "unit/trial/autotune/test_search.py",
+    **dict.fromkeys(
+        ("trial/input/loader", "trial/input/pipeline", "trial/input/resident"),
+        "unit/trial/input/test_input.py",
+    ),
+}
+"""What tests the modules that have no test file of their own: the one whose code calls them, so
+that they are tested where they are put to use."""
+
+
+def test_every_module_has_its_test() -> None:
+    """In the file of its name, or in the one that ``TESTED_BY`` names."""
+    tests = Path(__file__).parents[1]
+    untested = []
+    for path in PACKAGE.rglob("*.py"):
+        module = path.relative_to(PACKAGE).with_suffix("")
+        name = module.parent.name if module.name == "__init__" else module.name
+        own = tests / "unit" / module.parent / f"test_{name}.py"
+        empty = len(path.read_text("utf-8").splitlines()) < 2  # nothing but a docstring
+        if not (empty or own.is_file() or (tests / TESTED_BY.get(str(module), "-")).is_file()):
+            untested.append(str(module))
+    assert untested == []
+
+
 def test_only_one_package_imports_tune() -> None:
     users = {
         path.relative_to(PACKAGE).as_posix()
