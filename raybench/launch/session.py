@@ -59,7 +59,12 @@ def is_connected(address: str | None = None) -> bool:
 def _join(address: str, stack: ExitStack) -> None:
     import ray  # noqa: PLC0415
 
-    stack.callback(ray.shutdown)
+    if ray.is_initialized():
+        here = ray.get_runtime_context().gcs_address
+        raise ClusterError(
+            f"this process is connected to the Ray cluster {here}, not to {address}",
+            hint="call ray.shutdown() first",
+        )
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
@@ -67,6 +72,7 @@ def _join(address: str, stack: ExitStack) -> None:
             f"no Ray cluster answers at {address}: {_first_line(error)}",
             hint="check RAY_ADDRESS and the token",
         ) from error
+    stack.callback(ray.shutdown)
 
 
 def _start(stack: ExitStack) -> None:

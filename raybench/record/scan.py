@@ -7,11 +7,13 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from raybench.errors import RecordError, ResultsError
-from raybench.record.schema import TrialRecord
 from raybench.record.store import Experiment
-from raybench.record.upgrades import read_record
+
+if TYPE_CHECKING:
+    from raybench.record.schema import TrialRecord
 
 MAX_RECORD_BYTES = 16 * 2**20
 """A record is some kilobytes, at most a megabyte for thousands of epochs."""
@@ -40,6 +42,8 @@ def scan(folders: Sequence[Path]) -> Iterator[tuple[Path, TrialRecord] | Unreada
 
 
 def _read(path: Path) -> tuple[Path, TrialRecord] | Unreadable:
+    from raybench.record.upgrades import read_record  # noqa: PLC0415 - most plans need none
+
     try:
         with open(path, "rb", opener=_without_waiting) as file:
             text = file.read(_USUAL_BYTES)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from raybench.record.schema import Epoch, ErrorFacts, TrialRecord
+if TYPE_CHECKING:
+    from raybench.record.schema import Epoch, ErrorFacts, TrialRecord
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from raybench.errors import RecordError, ResultsError, SpecError
-from raybench.record.schema import TrialRecord
-from raybench.record.upgrades import read_record
 from raybench.spec.identity import with_baselines
 from raybench.spec.trial import AS_MEASURED, TrialSpec, trial_spec
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from raybench.record.schema import TrialRecord
 
 
 def utc_now() -> str:
@@ -134,11 +134,14 @@ class Experiment:
         """
         path = self.record_path(trial_id)
         try:
-            return read_record(path.read_bytes(), str(path))
+            content = path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise RecordError(f"{path}: {error.strerror}") from None
+        from raybench.record.upgrades import read_record  # noqa: PLC0415 - most plans need none
+
+        return read_record(content, str(path))
 
     def completed(self, trial: TrialSpec) -> TrialRecord | None:
         """Return the complete record of exactly this trial; a damaged one does not count."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from raybench.record.state import ENDED, TrialState
 from raybench.schedule.estimate import total_images, work_of
@@ -115,7 +114,7 @@ class TimeLeft:
             if seen.s_per_image is not None:
                 for kind in _kinds(self._trials[name]):
                     times_s.setdefault(kind, []).append(seen.s_per_image)
-        self._s_per_image = {kind: fmean(values) for kind, values in times_s.items()}
+        self._s_per_image = {kind: _mean(values) for kind, values in times_s.items()}
         before_s, after_s = [], []
         for seen in self._seen.values():
             if seen.measured_from_s is not None:
@@ -131,7 +130,7 @@ def _kinds(trial: TrialSpec) -> tuple[Hashable, ...]:
 
 
 def _mean(values: Sequence[float]) -> float:
-    return fmean(values) if values else 0.0
+    return sum(values) / len(values) if values else 0.0
 
 
 def duration(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,6 +36,9 @@ class FakeRay:
             )
             raise RuntimeError("The node timed out during startup.\nSee the logs.")
         self.running = True
+
+    def get_runtime_context(self) -> SimpleNamespace:
+        return SimpleNamespace(gcs_address="10.0.0.1:6379")
 
     def shutdown(self) -> None:
         self.shutdowns += 1
@@ -77,6 +81,18 @@ def test_a_cluster_that_is_connected_already_is_used_and_kept(
 ) -> None:
     ray = start(monkeypatch, failures=0)
     ray.running = True
-    with session.connected(None):
-        pass
+    for address in (None, "10.0.0.1:6379"):
+        with session.connected(address):
+            pass
     assert (ray.folders, ray.shutdowns) == ([], 0)
+
+
+def test_a_process_that_is_connected_elsewhere_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = start(monkeypatch, failures=0)
+    ray.running = True
+    with (
+        pytest.raises(ClusterError, match=r"to the Ray cluster 10\.0\.0\.1:6379, not to other:1"),
+        session.connected("other:1"),
+    ):
+        pass
+    assert ray.shutdowns == 0
