@@ -35,7 +35,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
 def plan_text(plan: Plan) -> str:
     """Return a plan as a table of its trials, followed by what they need."""
     due = plan.due
-    lines = [_table(plan), f"{count(len(plan.trials), 'trial')}, {len(due)} of them to run"]
+    lines = [_table(plan), "", f"{count(len(plan.trials), 'trial')}, {len(due)} of them to run"]
     for what, number in _needs(due).items():
         lines.append(f"  {number} {'needs' if number == 1 else 'need'} {what} on one node")
     if due:
@@ -47,14 +47,9 @@ def plan_text(plan: Plan) -> str:
 
 
 def _table(plan: Plan) -> str:
-    from rich.console import Console  # noqa: PLC0415 - `--help` should not wait for it
-    from rich.table import Table  # noqa: PLC0415
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
     varying = _varying(plan.trials)
-    headings = ("#", "model", "dataset", "hardware", "repeat", "epochs", "batch", "pixels")
-    for heading in (*headings, *varying, "state"):
-        table.add_column(heading)
+    names = ("#", "model", "dataset", "hardware", "repeat", "epochs", "batch", "pixels")
+    rows: list[list[str]] = [[*names, *varying, "state"]]
     for number, trial in enumerate(plan.trials, 1):
         expected_s = plan.expected_s.get(trial.trial_id)
         state = "complete" if trial.trial_id in plan.complete else "to run"
@@ -63,11 +58,11 @@ def _table(plan: Plan) -> str:
         size = f"{trial.image_size}×{trial.image_size}"
         cells = (number, trial.model, trial.dataset, trial.hardware, trial.repeat, trial.epochs)
         others = (str(getattr(trial, name)) for name in varying)
-        table.add_row(*map(str, cells), str(trial.batch_size), size, *others, state)
-    console = Console(width=110, highlight=False)
-    with console.capture() as capture:
-        console.print(table)
-    return capture.get()
+        rows.append([*map(str, cells), str(trial.batch_size), size, *others, state])
+    # By hand: any library for it takes longer to import than the plan takes.
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (zip(row, widths, strict=True) for row in rows)
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in line) for line in lines)
 
 
 def _expected(plan: Plan) -> str:
