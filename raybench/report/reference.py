@@ -84,8 +84,9 @@ def settings_page(settings: type[BaseModel], prefix: str) -> str:
     return _page(
         "The settings",
         "Environment variables; an empty one counts as unset. An option of the same name on the "
-        "command line\noutranks its variable. In `site.env` they hold for every job "
-        "([Slurm](../slurm.md)).",
+        "command line\noutranks its variable. In `site.env` they hold for every job. "
+        "`RAYBENCH_SITE`, `RAYBENCH_ENVIRONMENT` and\n`RAYBENCH_PACKAGE` are read by the scripts "
+        "before raybench runs: [Slurm](../slurm.md).",
         _table(("variable", "default", "meaning"), rows),
     )
 
