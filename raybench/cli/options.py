@@ -51,7 +51,7 @@ Model = Annotated[
 Dataset = Annotated[
     str,
     typer.Argument(
-        help="cifar10, mnist, kmnist, fashionmnist, digits …",
+        help="A name of `raybench data list`, such as mnist",
         metavar="DATASET",
         autocompletion=_datasets,
     ),

@@ -37,7 +37,7 @@ class TrialFields(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     model: Annotated[str, Role.CELL]
-    """googlenet, resnet18, any other classification model of torchvision, or module:callable"""
+    """resnet18, any other classifier of torchvision, one of a package, or module:callable"""
     dataset: Annotated[str, Role.CELL]
     """cifar10, mnist, kmnist, fashionmnist, digits or synthetic"""
     hardware: Annotated[str, Role.CELL]
