@@ -71,12 +71,15 @@ def analyze(
     Example: raybench analyze results/paper --table speedup --format latex
     """
     from raybench.analysis.frame import Loaded, load, save
-    from raybench.analysis.published import compare_with_published, load_published
     from raybench.analysis.tables import make_tables
 
     tablefmt = "json" if as_json else tablefmt
     check_format(tablefmt)
-    published = None if reference is None else load_published(reference)
+    published = None
+    if reference is not None:
+        from raybench.analysis.published import load_published
+
+        published = load_published(reference)
     if results:
         loaded = load(results)
     elif published:
@@ -99,6 +102,8 @@ def analyze(
     sections = make_tables(loaded.frame, list(dict.fromkeys(names)), options)
     compared = None
     if published and results:
+        from raybench.analysis.published import compare_with_published
+
         compared = compare_with_published(loaded.frame, published, options)
     elif published and tablefmt not in ("csv", "json", "latex"):
         typer.echo(f"Published: {published.source}\n")
@@ -112,18 +117,21 @@ def _shown(
     problems: Sequence[str],
     compared: PublishedComparison | None,
 ) -> str:
-    from raybench.report.comparison import published_document, published_part
     from raybench.report.documents import as_json, tables_document
     from raybench.report.tables import Tables
 
     if tablefmt == "json":
         document: dict[str, Any] = {**tables_document(sections), "problems": problems}
         if compared:
+            from raybench.report.comparison import published_document
+
             document["published"] = published_document(compared)
         return as_json(document)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     shown = Tables(sections).render(tablefmt, width=width)
     if compared and tablefmt != "csv":
+        from raybench.report.comparison import published_part
+
         shown += "\n\n" + render([published_part(compared)], tablefmt)
     return shown
 
