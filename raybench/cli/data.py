@@ -160,25 +160,21 @@ def _published(names: list[str], root: Path) -> Iterator[Dataset]:
     Raises:
         DataError: one of the others is not there.
     """
-    from raybench.catalog.datasets import DATASETS
-    from raybench.catalog.datasets.archives import Published
+    from raybench.catalog.datasets import DATASETS, check_present, is_published
 
     for name in dict.fromkeys(DATASETS.canonical(name) for name in names):
-        source = DATASETS[name].source
-        if isinstance(source, Published):
+        if is_published(name):
             yield DATASETS[name]
         else:
-            source.state(name, root)
-            typer.echo(f"{name}: nothing to do, {source.nothing_to_do}")
+            check_present(name, root)
+            typer.echo(f"{name}: nothing to do, {DATASETS[name].source.nothing_to_do}")
 
 
 def _hint(names: Iterable[str]) -> None:
     """Say how the datasets of these names that are published as files can be had."""
-    from raybench.catalog.datasets import DATASETS
-    from raybench.catalog.datasets.archives import Published
+    from raybench.catalog.datasets import is_published
 
-    chosen = [n for n in dict.fromkeys(names) if isinstance(DATASETS[n].source, Published)]
-    if chosen:
-        wanted = " ".join(chosen)
+    wanted = " ".join(name for name in dict.fromkeys(names) if is_published(name))
+    if wanted:
         typer.echo(f"\nhint:    `raybench data fetch {wanted}` on a login node, or")
         typer.echo(f"         `raybench data stage {wanted} --from FOLDER`")

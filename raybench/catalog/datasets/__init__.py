@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raybench.catalog.datasets.archives import Published
 from raybench.catalog.datasets.arrays import checksum
 from raybench.catalog.datasets.base import Dataset, ImageSet, Split, Splits
 from raybench.catalog.datasets.cache import cached
@@ -31,6 +32,7 @@ __all__ = [
     "ImageSet",
     "Split",
     "check_present",
+    "is_published",
     "listed",
     "load_dataset",
     "verify",
@@ -98,6 +100,11 @@ def load_dataset(
         num_classes=dataset.num_classes,
         fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16],
     )
+
+
+def is_published(name: str) -> bool:
+    """Whether a dataset can be fetched and staged; others are read where they lie."""
+    return isinstance(DATASETS[name].source, Published)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -119,6 +119,11 @@ class Dataset:
             raise DataError(
                 f"{self.title} cannot be read from {folder}: {reason(error, self._module)}"
             ) from error
+        if not (isinstance(splits, tuple) and [type(split) for split in splits] == [Split, Split]):
+            raise DataError(
+                f"the reader of {self.title} does not return two splits",
+                allowed="(Split(images, labels), Split(images, labels)): to train, to evaluate",
+            )
         train, evaluation = (_plain(split, self.title) for split in splits)
         self._check(train, evaluation)
         return train, evaluation

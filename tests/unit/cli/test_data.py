@@ -190,3 +190,25 @@ def test_an_unknown_dataset(tmp_path):
     code, _, err = data("verify", "nmist", "--data", tmp_path)
     assert code == 2
     assert "did you mean 'mnist'?" in err
+
+
+def test_an_own_dataset_is_not_fetched_but_told_where_it_belongs(tmp_path, monkeypatch):
+    from raybench.catalog.datasets import DATASETS
+    from raybench.catalog.datasets.base import Dataset, Folder
+
+    own = {"train_images": 1, "eval_images": 1, "num_classes": 2, "read": lambda _: 1 / 0}
+    flowers = Dataset(name="flowers", title="Flowers", source=Folder("flowers"), **own)
+    monkeypatch.setitem(DATASETS.built_in, "flowers", flowers)
+    code, _, err = data("fetch", "flowers", "--data", tmp_path)
+    assert code == 2
+    assert f"{tmp_path / 'flowers'} holds no files" in err
+    (tmp_path / "flowers").mkdir()
+    (tmp_path / "flowers/rose").touch()
+    code, out, _ = data("stage", "flowers", "--from", tmp_path, "--data", tmp_path)
+    assert (code, out) == (0, "flowers: nothing to do, its folder is read where it lies\n")
+    code, out, _ = data("verify", "flowers", "--data", tmp_path)
+    assert code == 1
+    assert out.startswith(f"damaged  flowers       {tmp_path / 'flowers'}: Flowers cannot be read")
+    assert "ZeroDivisionError" in out
+    assert f"{__file__}, line " in out
+    assert "raybench data fetch" not in out

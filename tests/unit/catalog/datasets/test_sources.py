@@ -173,6 +173,15 @@ def test_arrays_of_other_types_and_shapes_are_refused(
             dataset.decoded(tmp_path / "data", tmp_path / "scratch")
 
 
+@pytest.mark.parametrize("returned", [None, (), ("train", "evaluation")])
+def test_a_reader_that_returns_something_else_is_refused(
+    returned: object, flowers: Dataset, tmp_path: Path
+) -> None:
+    dataset = replace(flowers, read=lambda _: returned)
+    with pytest.raises(DataError, match="the reader of Flowers does not return two splits"):
+        dataset.decoded(tmp_path / "data", tmp_path / "scratch")
+
+
 def test_a_package_that_is_not_installed_is_said(flowers: Dataset, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no-such-thing is not installed"):
         Package("no-such-thing").state("flowers", tmp_path)
