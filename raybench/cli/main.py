@@ -42,6 +42,9 @@ ALIASES = {"tune-up": "autotune"}
 
 _INTERRUPTED = 130
 
+_asked = {"debug": False}
+"""What was asked of all commands."""
+
 
 class _LazyGroup(TyperGroup):
     """Knows its commands by name and one line of help, and imports one when it is called."""
@@ -103,7 +106,7 @@ def _caught(callback: Callable[..., Any] | None) -> Callable[..., Any]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
         except Exception as error:
-            if os.environ.get("RAYBENCH_DEBUG") == "1":
+            if _asked["debug"]:
                 raise
             if isinstance(error, RaybenchError):
                 _say(str(error))
@@ -142,14 +145,15 @@ application = typer.Typer(
 
 @application.callback()
 def raybench(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="RAYBENCH_DEBUG", help="Show where an error arose.")
+    ] = False,
     _show_version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """How fast does this model train on each GPU of a cluster, and why?"""
-    if debug:
-        os.environ["RAYBENCH_DEBUG"] = "1"
+    _asked["debug"] = debug
 
 
 def main() -> None:
