@@ -285,7 +285,9 @@ class TrialRecord(_Part):
 
     def unexplained(self) -> list[str]:
         """Return the dotted names of figures that are null without a reason in ``missing``."""
-        content = self.model_dump(mode="json", exclude={"spec", "error", "missing", "epochs"})
+        # A figure that the record's file does not name came after the raybench that wrote it.
+        others = {"spec", "error", "missing", "epochs"}
+        content = self.model_dump(mode="json", exclude=others, exclude_unset=True)
         covered = {**self.missing, "autotune.candidates": "their outcome says why"}
         return [name for name in nulls(content) if not is_covered(name, covered)]
 

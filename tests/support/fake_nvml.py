@@ -124,7 +124,7 @@ def _given(value: Any, code: int = pynvml.NVML_ERROR_NOT_SUPPORTED) -> Any:
 
 
 class FakeNvml:
-    """A host with these GPUs, None being another job's, or without a driver.
+    """A node with these GPUs, None being another job's, or without a driver.
 
     ``readings`` counts samples of power.
     """
@@ -138,6 +138,12 @@ class FakeNvml:
         for gpu in filter(None, self.gpus):
             yield gpu
             yield from gpu.slices
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """Refuse, as a device without it does, what NVML knows and none of the reports shows."""
+        if not hasattr(pynvml, name):
+            raise AttributeError(name)
+        return lambda *_: _given(None)
 
     def nvmlInit(self) -> None:
         _given(self.driver, pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)

@@ -75,6 +75,14 @@ def test_every_null_needs_a_reason() -> None:
     assert explained.missing["images_per_s"] == "for a test"
 
 
+def test_a_figure_that_came_after_a_record_needs_no_reason_there() -> None:
+    written = {name: value for name, value in json.loads(TEXT).items() if name != "mfu"}
+    record = read_record(json.dumps(written), "here")
+    assert record.mfu is None
+    assert "mfu" not in record.unexplained()
+    assert "mfu" in record.model_copy(update={"mfu": None}).unexplained()
+
+
 def test_a_reason_for_a_part_covers_what_is_below_it() -> None:
     record = make_record().model_copy(update={"missing": {"segments.0": "x", "memory": "y"}})
     assert not [name for name in record.unexplained() if name.startswith(("memory", "segments"))]
