@@ -15,6 +15,9 @@ PACKAGE = Path(__file__).parents[2] / "raybench"
 OF_A_JOB = {f"RAYBENCH_{name}" for name in ("HOME", "BATCH_STARTED", "STEP", "STATE", "NODE_RUN")}
 """What a batch job's processes tell one another; nobody sets them."""
 
+OF_THE_SCRIPTS = {f"RAYBENCH_{name}" for name in ("SITE", "ENVIRONMENT", "PACKAGE")}
+"""What the batch scripts read before raybench runs; the page of the settings names them."""
+
 
 def test_folders_are_those_given_or_of_the_variables_or_the_users_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -51,6 +54,7 @@ def test_a_wrong_variable_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch
 
 def test_every_variable_that_the_package_names_is_a_setting() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
-    named = set(re.findall(r"\bRAYBENCH_[A-Z][A-Z_]*\b", text)) - OF_A_JOB
-    assert named <= {f"RAYBENCH_{name.upper()}" for name in Settings.model_fields}
+    named = set(re.findall(r"\bRAYBENCH_[A-Z][A-Z_]*\b", text))
+    settings = {f"RAYBENCH_{name.upper()}" for name in Settings.model_fields}
+    assert named <= settings | OF_A_JOB | OF_THE_SCRIPTS
     assert Settings().node_timeout_s == NODE_TIMEOUT_S
