@@ -118,7 +118,7 @@ class Samples:
         names = ("executed_batch_size", "executed_precision", "device", "running_time_s")
         rates = ("images_per_s", "compute_only_images_per_s", "utilization", "flops_per_image")
         wanted = (*names, *rates, *INPUT)
-        self._columns = {name: group.frame[name].tolist() for name in wanted}
+        self._columns = {name: group.trials[name] for name in wanted}
         self._rows = group.completed
 
     def step(self, key: Key) -> StepBreakdown:

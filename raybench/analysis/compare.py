@@ -6,16 +6,18 @@ hardware may differ, which is what one compares for; they are listed. The data m
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from raybench.analysis.columns import CONTEXTS, FACTORS, SPEC_FACTORS
-from raybench.analysis.configurations import Configuration, Key, configurations, plain
+from raybench.analysis.configurations import Configuration, Key, configurations, known
 from raybench.analysis.statistics import CONFIDENCE, Ratio, below, holm, ratio_of_means, verdicts
+from raybench.analysis.trials import Trials
 from raybench.errors import ResultsError, SpecError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LISTED = (
     *(name for name in FACTORS if name not in (*SPEC_FACTORS, "dataset_fingerprint")),
@@ -82,8 +84,8 @@ class Comparison:
 
 
 def compare(
-    a: pd.DataFrame,
-    b: pd.DataFrame,
+    a: pd.DataFrame | Trials,
+    b: pd.DataFrame | Trials,
     *,
     fail_below: float | None = None,
     allow_mismatch: Collection[str] = (),
@@ -106,7 +108,8 @@ def compare(
         raise SpecError(
             f"fail_below is {fail_below:g}", allowed="a ratio above 0, at most 1, such as 0.95"
         )
-    sides = [_cells(side, allow_mismatch) for side in (a, b)]
+    trials = (Trials.of(a), Trials.of(b))
+    sides = [_cells(side, allow_mismatch) for side in trials]
     names = _configuration_names({*sides[0], *sides[1]})
     changes = [
         _change(identity, name, [side.get(identity, []) for side in sides], allow_mismatch)
@@ -115,22 +118,22 @@ def compare(
     if not any(change.ratio for change in changes):
         raise _nothing_compared(changes)
     return Comparison(
-        differences=tuple(_differences(a, b)),
+        differences=tuple(_differences(*trials)),
         changes=tuple(_judged(changes, fail_below)),
-        shared_trials=len(_completed_trials(a) & _completed_trials(b)),
+        shared_trials=len(_completed_trials(trials[0]) & _completed_trials(trials[1])),
     )
 
 
 def _cells(
-    frame: pd.DataFrame, allow: Collection[str]
+    trials: Trials, allow: Collection[str]
 ) -> dict[Identity, list[tuple[Configuration, Key]]]:
     """Find each cell's configurations; several, if its trials are of different identity."""
     found: dict[Identity, list[tuple[Configuration, Key]]] = {}
-    for group in configurations(frame, allow):
-        columns = {name: group.frame[name].tolist() for name in SPEC_FACTORS}
+    for group in configurations(trials, allow):
+        columns = {name: group.trials[name] for name in SPEC_FACTORS}
         for key, rows in group.positions.items():
             label = key._replace(hardware=replace(key.hardware, device=""))
-            spec = tuple(plain(columns[name][rows[0]]) for name in SPEC_FACTORS)
+            spec = tuple(known(columns[name][rows[0]]) for name in SPEC_FACTORS)
             found.setdefault((label, spec), []).append((group, key))
     for identity, several in found.items():
         measured = [(group, key) for group, key in several if group.completed[key]]
@@ -169,7 +172,7 @@ def _change(
         ((group, key),) = cells
         if not group.completed[key]:
             return replace(unjudged, problem=f"{group.state(key)} in {side}")
-        column = group.frame["running_time_s"].tolist()
+        column = group.trials["running_time_s"]
         times.append([column[i] for i in group.completed[key]])
         fingerprints.append(group.identities[key]["dataset_fingerprint"])
     if fingerprints[0] != fingerprints[1] and "dataset_fingerprint" not in allow:
@@ -197,17 +200,22 @@ def _too_slow(ratios: Mapping[int, Ratio], limit: float) -> set[int]:
     return {i for i, p in adjusted if p < 1 - CONFIDENCE}
 
 
-def _completed_trials(frame: pd.DataFrame) -> set[tuple[str, str]]:
-    completed = frame[frame["status"] == "completed"]
-    return set(zip(completed["trial_id"], completed["started_at"], strict=True))
+def _completed(trials: Trials, *names: str) -> Iterator[tuple[Any, ...]]:
+    columns = (trials[name] for name in names)
+    for status, *values in zip(trials["status"], *columns, strict=True):
+        if status == "completed":
+            yield tuple(map(known, values))
 
 
-def _differences(a: pd.DataFrame, b: pd.DataFrame) -> list[Difference]:
+def _completed_trials(trials: Trials) -> set[tuple[Any, ...]]:
+    return set(_completed(trials, "trial_id", "started_at"))
+
+
+def _differences(a: Trials, b: Trials) -> list[Difference]:
     found = []
     for name in LISTED:
         values = [
-            tuple(sorted({str(plain(v)) for v in side.loc[side["status"] == "completed", name]}))
-            for side in (a, b)
+            tuple(sorted({str(value) for (value,) in _completed(side, name)})) for side in (a, b)
         ]
         if values[0] != values[1]:
             found.append(Difference(field=name, a=values[0], b=values[1]))

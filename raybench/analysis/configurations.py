@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
-import pandas as pd
-
 from raybench.analysis.columns import FACTORS, SPEC_FACTORS
 from raybench.analysis.row import LARGEST
+from raybench.analysis.trials import Trials
 from raybench.catalog.datasets import DATASETS
 from raybench.catalog.hardware import Hardware
 from raybench.catalog.models import MODELS
@@ -45,13 +45,13 @@ class Configuration:
 
     Attributes:
         name: what sets them apart from the other configurations, or "".
-        frame: a row for each trial.
+        trials: a row for each.
         cells: of each row; its hardware has the device's own name where several kinds of device
             bear one label.
     """
 
     name: str
-    frame: pd.DataFrame
+    trials: Trials
     cells: Sequence[Key]
 
     @cached_property
@@ -95,7 +95,7 @@ class Configuration:
     @cached_property
     def _slowness(self) -> dict[Hardware, float]:
         """Mean over cells of log(time / mean time of that model and dataset); inf without any."""
-        times = self.frame["running_time_s"].tolist()
+        times = self.trials["running_time_s"]
         logs = {
             key: math.fsum(math.log(times[i]) for i in rows) / len(rows)
             for key, rows in self.completed.items()
@@ -136,33 +136,33 @@ class Configuration:
 
     @cached_property
     def _statuses(self) -> list[str]:
-        return list(self.frame["status"])
+        return self.trials["status"]
 
     @cached_property
     def identities(self) -> dict[Key, dict[str, Any]]:
         """Each measured cell's identity: that of its first complete trial."""
-        names = list(FACTORS)
         first = {key: rows[0] for key, rows in self.completed.items() if rows}
-        taken = self.frame[names].iloc[list(first.values())]
-        columns = {name: [plain(value) for value in taken[name]] for name in names}
-        return {key: {name: columns[name][i] for name in names} for i, key in enumerate(first)}
+        return {
+            key: {name: known(self.trials[name][row]) for name in FACTORS}
+            for key, row in first.items()
+        }
 
 
-def configurations(frame: pd.DataFrame, allow: Collection[str] = ()) -> list[Configuration]:
-    """Split a frame so that no cell pools trials of different identity.
+def configurations(trials: Trials, allow: Collection[str] = ()) -> list[Configuration]:
+    """Split trials so that no cell pools trials of different identity.
 
     Args:
-        frame: of ``raybench.analysis.frame``.
+        trials: a row for each.
         allow: fields of the identity that may differ within a cell nevertheless.
 
     Raises:
         SpecError: a field of ``allow`` is unknown.
     """
     check_fields(allow)
-    cells = _cells(frame, by_device="device" not in allow)
-    varying = _varying(frame, cells, allow)
+    cells = _cells(trials, by_device="device" not in allow)
+    varying = _varying(trials, cells, allow)
     if not varying:
-        return [Configuration(name="", frame=frame.reset_index(drop=True), cells=cells)]
+        return [Configuration(name="", trials=trials, cells=cells)]
     positions: dict[tuple[Any, ...], list[int]] = {}
     for position, values in enumerate(zip(*varying.values(), strict=True)):
         positions.setdefault(values, []).append(position)
@@ -179,8 +179,8 @@ def configurations(frame: pd.DataFrame, allow: Collection[str] = ()) -> list[Con
         )
         known = {f: v for f, v in zip(varying, values, strict=True) if v is not None}
         name = ", ".join(f"{field} {value}" for field, value in known.items())
-        rows = frame.iloc[fitting].reset_index(drop=True)
-        found.append(Configuration(name=name, frame=rows, cells=[cells[i] for i in fitting]))
+        rows = trials.take(fitting)
+        found.append(Configuration(name=name, trials=rows, cells=[cells[i] for i in fitting]))
     return found
 
 
@@ -250,11 +250,9 @@ def _flat(value: Any) -> Value:
     return value if value is None or isinstance(value, (bool, int, float)) else str(value)
 
 
-def plain(value: Any) -> Any:
-    """Return a cell of the frame as Python sees it: None for unknown, whole numbers as such."""
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
-        return None
-    return value.item() if hasattr(value, "item") else value
+def known(value: Any) -> Any:
+    """Return None for NaN, which does not equal itself."""
+    return value if value == value else None  # noqa: PLR0124
 
 
 def _sort_key(values: tuple[Any, ...]) -> list[tuple[str, Any]]:
@@ -271,43 +269,41 @@ def _meant(name: str, value: Any) -> Any:
     return value
 
 
-def _varying(
-    frame: pd.DataFrame, cells: Sequence[Key], allow: Collection[str]
-) -> dict[str, list[Any]]:
+def _varying(trials: Trials, cells: Sequence[Key], allow: Collection[str]) -> dict[str, list[Any]]:
     """Return the values of each field that differs between trials of one cell.
 
     In the spec a null is a value, such as no limit; elsewhere it is unknown.
     """
     found = {}
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(cells))}
-    cell_of = [numbers[key] for key in cells]
     for name in FACTORS:
-        in_spec = name in SPEC_FACTORS
-        if name in allow or frame[name].nunique(dropna=not in_spec) < 2:
+        if name in allow:
             continue
-        values = [plain(value) for value in frame[name]]
-        if in_spec:
+        values = list(map(known, trials[name]))
+        if name in SPEC_FACTORS:
             values = [_meant(name, value) for value in values]
-        column = pd.Series(values, dtype="object")
-        if (column.groupby(cell_of, sort=False).nunique() > 1).any():
-            found[name] = values
+        of_cell: dict[Key, Any] = {}
+        for key, value in zip(cells, values, strict=True):
+            if value is not None and of_cell.setdefault(key, value) != value:
+                found[name] = values
+                break
     return found
 
 
-def _cells(frame: pd.DataFrame, *, by_device: bool) -> list[Key]:
+def _cells(trials: Trials, *, by_device: bool) -> list[Key]:
     """Return each row's cell; kinds of device that bear one label, such as a P100's PCIe and SXM2,
     are told apart.
     """
     several: set[str] = set()
     if by_device:
-        kinds = frame.groupby("hardware", sort=False)["device"].nunique()
-        several = set(kinds[kinds > 1].index)
+        pairs = set(zip(trials["hardware"], trials["device"], strict=True))
+        kinds = Counter(label for label, device in pairs if device is not None)
+        several = {label for label, count in kinds.items() if count > 1}
     found: dict[tuple[str, str], Hardware] = {}
     hardware = []
-    for label, device in zip(frame["hardware"], frame["device"], strict=True):
+    for label, device in zip(trials["hardware"], trials["device"], strict=True):
         own_name = device if label in several and device else ""
         each = found.get((label, own_name))
         if each is None:
             each = found[label, own_name] = Hardware(label, device=own_name)
         hardware.append(each)
-    return list(map(Key, frame["model"], frame["dataset"], hardware))
+    return list(map(Key, trials["model"], trials["dataset"], hardware))

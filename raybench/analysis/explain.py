@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from raybench.analysis import notes, stability
 from raybench.analysis.breakdown import NOTABLE, Samples, SpeedupBreakdown, StepBreakdown
@@ -31,7 +30,11 @@ from raybench.analysis.notes import Note
 from raybench.analysis.quantities import Options
 from raybench.analysis.statistics import quotient, t_quantile, verdicts
 from raybench.analysis.tables import check_baseline
+from raybench.analysis.trials import Trials
 from raybench.catalog.hardware import Hardware
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,14 +58,14 @@ class Explanation:
     notes: tuple[Note, ...]
 
 
-def explain(frame: pd.DataFrame, options: Options | None = None) -> list[Explanation]:
+def explain(frame: pd.DataFrame | Trials, options: Options | None = None) -> list[Explanation]:
     """Explain the speedups of a frame of ``raybench.analysis.frame``, by configuration.
 
     Raises:
         SpecError: the baseline or an allowed field is unknown.
     """
     options = options or Options()
-    found = configurations(frame, options.allow_mismatch)
+    found = configurations(Trials.of(frame), options.allow_mismatch)
     check_baseline(options.baseline, {hardware for group in found for hardware in group.hardware})
     return [_explain(group, options) for group in found]
 

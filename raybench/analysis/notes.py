@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from raybench.analysis.configurations import Configuration, Key, Mismatch, plain
+from raybench.analysis.configurations import Configuration, Key, Mismatch
 from raybench.catalog.hardware import Hardware
 
 
@@ -157,7 +157,7 @@ def refusals(
 
 def apart_in_time(group: Configuration, pairs: Iterable[tuple[Key, Key]]) -> list[ApartInTime]:
     """Find ratios whose sides were measured on one host, one wholly after the other."""
-    started, hosts = (group.frame[name].tolist() for name in ("started_at", "hostname"))
+    started, hosts = (group.trials[name] for name in ("started_at", "hostname"))
     found = []
     for key, over in pairs:
         sides = [group.completed[side] for side in (key, over)]
@@ -180,7 +180,7 @@ def _repeats(group: Configuration) -> Iterator[Note]:
 
 def _not_completed(group: Configuration) -> Iterator[Note]:
     found: dict[str, Counter[tuple[Key, str]]] = {}
-    columns = (group.frame[name] for name in ("status", "reason"))
+    columns = (group.trials[name] for name in ("status", "reason"))
     for status, reason, key in zip(*columns, group.cells, strict=True):
         if status != "completed":
             found.setdefault(status, Counter())[key, reason or ""] += 1
@@ -188,7 +188,7 @@ def _not_completed(group: Configuration) -> Iterator[Note]:
         yield NotCompleted(
             status=status,
             trials=counts.total(),
-            planned=len(group.frame),
+            planned=group.trials.count,
             counts=_counted(counts),
         )
 
@@ -205,7 +205,7 @@ def _not_planned(group: Configuration) -> Iterator[Note]:
 
 def _hardware(group: Configuration) -> Iterator[Note]:
     seen: dict[tuple[type[OnCpu], str | None], dict[Hardware, None]] = {}
-    columns = (map(plain, group.frame[n]) for n in ("device", "verified", "compute_capability"))
+    columns = (group.trials[n] for n in ("device", "verified", "compute_capability"))
     rows = zip((key.hardware for key in group.cells), *columns, strict=True)
     for hardware, device, verified, capability in dict.fromkeys(rows):
         if hardware.cpu_threads is not None:
@@ -222,7 +222,7 @@ def _hardware(group: Configuration) -> Iterator[Note]:
 
 def _autotuned(group: Configuration) -> Iterator[Note]:
     found: dict[str, list[Key]] = {}
-    for settings, key in dict.fromkeys(zip(group.frame["tuned"], group.cells, strict=True)):
+    for settings, key in dict.fromkeys(zip(group.trials["tuned"], group.cells, strict=True)):
         if isinstance(settings, str):
             found.setdefault(settings, []).append(key)
     choices = tuple(Chosen(settings=each, cells=tuple(keys)) for each, keys in found.items())
@@ -232,14 +232,14 @@ def _autotuned(group: Configuration) -> Iterator[Note]:
 
 def _warnings(group: Configuration) -> Iterator[Note]:
     found: dict[str, Counter[tuple[Key, str]]] = {}
-    for kinds, key in zip(group.frame["warnings"], group.cells, strict=True):
+    for kinds, key in zip(group.trials["warnings"], group.cells, strict=True):
         for kind in (kinds or "").split():
             found.setdefault(kind, Counter())[key, ""] += 1
     for kind, counts in sorted(found.items()):
         yield Warned(
             warning=kind,
             trials=counts.total(),
-            planned=len(group.frame),
+            planned=group.trials.count,
             counts=_counted(counts),
         )
 
@@ -258,8 +258,8 @@ DETECTORS: tuple[Callable[[Configuration], Iterable[Note]], ...] = (
 def _allowed(group: Configuration, allow: Collection[str]) -> Iterator[Note]:
     for name in allow:
         values: dict[str, dict[Hardware, None]] = {}
-        for value, key in zip(map(plain, group.frame[name]), group.cells, strict=True):
-            if value is not None:
+        for value, key in zip(group.trials[name], group.cells, strict=True):
+            if value is not None and value == value:  # noqa: PLR0124 - neither None nor NaN
                 values.setdefault(str(value), {})[key.hardware] = None
         if len(values) > 1:
             found = (ValueOn(value=v, hardware=tuple(on)) for v, on in values.items())

@@ -8,19 +8,21 @@ import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from raybench.analysis.configurations import Configuration, Key, configurations
-from raybench.analysis.frame import tidy_frame
+from raybench.analysis.configurations import Configuration, Key, configurations, known
 from raybench.analysis.notes import Note
 from raybench.analysis.quantities import Options
 from raybench.analysis.row import MOST, printable
 from raybench.analysis.tables import make_table
+from raybench.analysis.trials import Trials, tidy
 from raybench.catalog.hardware import Hardware
 from raybench.errors import SpecError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REFERENCES = Path(__file__).with_name("references")
 
@@ -51,12 +53,12 @@ class PublishedResults:
     """Published results.
 
     Attributes:
-        frame: a row for each result, with the columns of ``raybench.analysis.frame``.
+        trials: a row for each result.
         source: where they were published, or the file.
         workload: fields of the spec that are known of them.
     """
 
-    frame: pd.DataFrame
+    trials: Trials
     source: str
     workload: Mapping[str, Any] = field(default_factory=dict)
 
@@ -145,10 +147,9 @@ def load_published(name: str) -> PublishedResults:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SpecError(f"cannot read {where}: {printable(str(error))}") from None
     columns = {name: [getattr(row, name) for row in rows] for name in _Row.model_fields}
-    frame = tidy_frame(columns, len(rows)).assign(
-        status="completed", source=where, reason="", warnings=""
-    )
-    return PublishedResults(frame=frame, source=source, workload=workload)
+    texts = {"status": "completed", "source": where, "reason": "", "warnings": ""}
+    columns.update({name: [text] * len(rows) for name, text in texts.items()})
+    return PublishedResults(trials=tidy(columns, len(rows)), source=source, workload=workload)
 
 
 def _rows(reader: csv.DictReader[str], where: str) -> list[_Row]:
@@ -176,12 +177,13 @@ def _rows(reader: csv.DictReader[str], where: str) -> list[_Row]:
 
 
 def compare_with_published(
-    frame: pd.DataFrame, published: PublishedResults, options: Options
+    frame: pd.DataFrame | Trials, published: PublishedResults, options: Options
 ) -> PublishedComparison:
     """Compare one's own running times and speedups with the published ones, cell by cell."""
-    (theirs,) = configurations(published.frame)
+    trials = Trials.of(frame)
+    (theirs,) = configurations(published.trials)
     found = []
-    for group in configurations(frame, options.allow_mismatch):
+    for group in configurations(trials, options.allow_mismatch):
         baseline = _common_baseline(group, published, options)
         chosen = replace(options, baseline=baseline)
         for name in ["running-time", *(["speedup"] if baseline else [])]:
@@ -202,7 +204,7 @@ def compare_with_published(
                     )
                 )
     return PublishedComparison(
-        source=published.source, cells=tuple(found), differences=_differences(frame, published)
+        source=published.source, cells=tuple(found), differences=_differences(trials, published)
     )
 
 
@@ -210,21 +212,20 @@ def _common_baseline(
     group: Configuration, published: PublishedResults, options: Options
 ) -> Hardware | None:
     """Return the baseline that was asked for, or the slowest published one that was measured."""
-    common = set(group.hardware) & {Hardware(label) for label in published.frame["hardware"]}
+    common = set(group.hardware) & {Hardware(label) for label in published.trials["hardware"]}
     if len(common) < 2:
         return None
     if options.baseline in common:
         return options.baseline
-    shared = published.frame[published.frame["hardware"].isin({each.label for each in common})]
-    return configurations(shared)[0].slowest
+    labels = {each.label for each in common}
+    rows = [i for i, label in enumerate(published.trials["hardware"]) if label in labels]
+    return configurations(published.trials.take(rows))[0].slowest
 
 
-def _differences(
-    frame: pd.DataFrame, published: PublishedResults
-) -> tuple[WorkloadDifference, ...]:
+def _differences(trials: Trials, published: PublishedResults) -> tuple[WorkloadDifference, ...]:
     found = []
     for name, value in published.workload.items():
-        own = tuple(sorted({str(each) for each in frame[name].dropna()}))
+        own = tuple(sorted({str(v) for v in trials[name] if known(v) is not None}))
         if own != (() if value is None else (str(value),)):
             text = None if value is None else str(value)
             found.append(WorkloadDifference(field=name, own=own, published=text))

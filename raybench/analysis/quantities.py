@@ -15,7 +15,7 @@ from raybench.catalog.hardware import Hardware
 from raybench.errors import SpecError
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from raybench.analysis.trials import Trials
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Options:
     target_accuracy: float | None = None
 
 
-Values = Callable[["pd.DataFrame", Options], Sequence[float]]
+Values = Callable[["Trials", Options], Sequence[float]]
 """A figure of each trial, NaN where it is unknown.
 
 Raises:
@@ -89,27 +89,33 @@ class Quantity:
 
 
 def column(name: str) -> Values:
-    """Take a figure as it stands in the frame."""
-    return lambda frame, _: frame[name].tolist()
+    """Take a figure as it stands in a column."""
+    return lambda trials, _: trials[name]
 
 
-def over(numerator: str, denominator: str) -> Values:
-    """Divide one column by another."""
-    return lambda frame, _: (frame[numerator] / frame[denominator]).tolist()
+def each(figure: Callable[..., float], *names: str) -> Values:
+    """Compute a figure of each trial from these columns, in which NaN is unknown."""
+    return lambda trials, _: [
+        figure(*values) for values in zip(*(trials[name] for name in names), strict=True)
+    ]
 
 
-def _cost(frame: pd.DataFrame, options: Options) -> Sequence[float]:
+def _over(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator else math.nan
+
+
+def _cost(trials: Trials, options: Options) -> Sequence[float]:
     if not options.prices:
         raise SpecError("the cost table needs prices", hint="add --price P100=1.46/h")
-    rows = zip(frame["hardware"], frame["running_time_s"], strict=True)
+    rows = zip(trials["hardware"], trials["running_time_s"], strict=True)
     return [options.prices.get(label, math.nan) * time / 3600 for label, time in rows]
 
 
-def _time_to_accuracy(frame: pd.DataFrame, options: Options) -> Sequence[float]:
+def _time_to_accuracy(trials: Trials, options: Options) -> Sequence[float]:
     if options.target_accuracy is None:
         raise SpecError("time-to-accuracy needs a target", hint="add --target-accuracy 0.9")
     values = []
-    for times, accuracies in zip(frame["epoch_times_s"], frame["epoch_accuracies"], strict=True):
+    for times, accuracies in zip(trials["epoch_times_s"], trials["epoch_accuracies"], strict=True):
         reached = [i for i, a in enumerate(accuracies or ()) if a >= options.target_accuracy]
         values.append(math.fsum(times[: reached[0] + 1]) if reached else math.nan)
     return values
@@ -148,14 +154,14 @@ _ROWS = (
         title="Energy per training image",
         unit="J",
         meaning=_ENERGY,
-        values=over("energy_j", "trained_images"),
+        values=each(_over, "energy_j", "trained_images"),
     ),
     Quantity(
         name="images-per-joule",
         title="Training images per joule",
         unit="1/J",
         meaning=_ENERGY,
-        values=over("trained_images", "energy_j"),
+        values=each(_over, "trained_images", "energy_j"),
     ),
     Quantity(
         name="mfu",

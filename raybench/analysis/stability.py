@@ -110,7 +110,7 @@ class _Samples:
         self._group = group
 
     def __getitem__(self, column: str) -> dict[Key, list[Any]]:
-        values = self._group.frame[column].tolist()
+        values = self._group.trials[column]
         measured = ((key, self._group.completed.get(key)) for key in self._group.keys)
         return {key: [values[i] for i in rows] for key, rows in measured if rows}
 

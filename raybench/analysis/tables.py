@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from raybench.analysis import notes, stability
 from raybench.analysis.configurations import Configuration, Key, configurations
@@ -18,8 +17,12 @@ from raybench.analysis.means import Cell, mean_figures
 from raybench.analysis.notes import Note
 from raybench.analysis.quantities import DEFAULT_TABLES, QUANTITIES, Options, Quantity
 from raybench.analysis.speedup import ratio_figures
+from raybench.analysis.trials import Trials
 from raybench.catalog.hardware import Hardware
 from raybench.errors import SpecError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,8 @@ class Table:
 
 def cells_frame(tables: Iterable[Table]) -> pd.DataFrame:
     """Return a row for each cell of tables, unrounded."""
+    import pandas as pd  # noqa: PLC0415 - tables need none
+
     rows = [
         {
             "table": table.quantity.name,
@@ -86,7 +91,7 @@ class Section:
 
 
 def make_tables(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | Trials,
     names: Sequence[str] = DEFAULT_TABLES,
     options: Options | None = None,
 ) -> list[Section]:
@@ -102,12 +107,13 @@ def make_tables(
                 f"unknown table {name!r}. {nearest(name, QUANTITIES)}".rstrip(),
                 allowed=", ".join(QUANTITIES),
             )
-    found = configurations(frame, options.allow_mismatch)
-    unknown = set(options.prices or ()) - set(frame["hardware"])
+    trials = Trials.of(frame)
+    found = configurations(trials, options.allow_mismatch)
+    unknown = set(options.prices or ()) - set(trials["hardware"])
     if unknown:
         raise SpecError(
             f"a price for {', '.join(sorted(unknown))}, which has no results",
-            allowed=", ".join(sorted(set(frame["hardware"]))),
+            allowed=", ".join(sorted(set(trials["hardware"]))),
         )
     check_baseline(options.baseline, {hardware for group in found for hardware in group.hardware})
     return [
@@ -140,7 +146,7 @@ def check_baseline(baseline: Hardware | None, known: Collection[Hardware]) -> No
 def make_table(name: str, group: Configuration, options: Options) -> Table:
     """Make one table of one configuration, whose baseline is known to have results."""
     quantity = QUANTITIES[name]
-    values = quantity.values(group.frame, options)
+    values = quantity.values(group.trials, options)
     quantity = quantity.with_options(options)
     baseline, hardware = None, group.hardware
     if quantity.less is None:

@@ -70,8 +70,8 @@ def analyze(
 
     Example: raybench analyze results/paper --table speedup --format latex
     """
-    from raybench.analysis.frame import Loaded, load, save
     from raybench.analysis.tables import make_tables
+    from raybench.analysis.trials import load
 
     tablefmt = "json" if as_json else tablefmt
     check_format(tablefmt)
@@ -81,15 +81,17 @@ def analyze(
 
         published = load_published(reference)
     if results:
-        loaded = load(results)
+        trials, problems = load(results)
     elif published:
-        loaded = Loaded(published.frame, ())
+        trials, problems = published.trials, ()
     else:
         raise ResultsError(
             "nothing to analyze", hint="name a results folder, or --reference li2022"
         )
     if save_trials:
-        save(loaded.frame, save_trials)
+        from raybench.analysis.frame import save, to_frame
+
+        save(to_frame(trials), save_trials)
     implied = {"cost": price, "time-to-accuracy": target_accuracy is not None}
     names = [*(table or DEFAULT_TABLES), *(name for name, wanted in implied.items() if wanted)]
     options = Options(
@@ -99,16 +101,16 @@ def analyze(
         currency=currency,
         target_accuracy=target_accuracy,
     )
-    sections = make_tables(loaded.frame, list(dict.fromkeys(names)), options)
+    sections = make_tables(trials, list(dict.fromkeys(names)), options)
     compared = None
     if published and results:
         from raybench.analysis.published import compare_with_published
 
-        compared = compare_with_published(loaded.frame, published, options)
+        compared = compare_with_published(trials, published, options)
     elif published and tablefmt not in ("csv", "json", "latex"):
         typer.echo(f"Published: {published.source}\n")
-    typer.echo(_shown(sections, tablefmt, loaded.problems, compared))
-    print_problems(loaded.problems if tablefmt != "json" else ())
+    typer.echo(_shown(sections, tablefmt, problems, compared))
+    print_problems(problems if tablefmt != "json" else ())
 
 
 def _shown(

@@ -27,7 +27,7 @@ def compare(
     Example: raybench compare results/before results/after --fail-below 0.95
     """
     from raybench.analysis import compare as analysis
-    from raybench.analysis.frame import load
+    from raybench.analysis.trials import load
     from raybench.report import render
     from raybench.report.comparison import comparison_document, comparison_part
     from raybench.report.documents import as_json as to_json
@@ -36,7 +36,7 @@ def compare(
     before, after = load([a]), load([b])
     problems = [*before.problems, *after.problems]
     comparison = analysis.compare(
-        before.frame, after.frame, fail_below=fail_below, allow_mismatch=allow_mismatch or ()
+        before.trials, after.trials, fail_below=fail_below, allow_mismatch=allow_mismatch or ()
     )
     if as_json:
         typer.echo(to_json({**comparison_document(comparison), "problems": problems}))

@@ -20,19 +20,19 @@ def explain(
     Example: raybench explain results/paper --baseline K80
     """
     from raybench.analysis import explain as analysis
-    from raybench.analysis.frame import load
     from raybench.analysis.quantities import Options
+    from raybench.analysis.trials import load
     from raybench.catalog.hardware import Hardware
     from raybench.report import render
     from raybench.report.documents import as_json as to_json
     from raybench.report.explanation import explanation_document, explanation_part
 
-    frame, problems = load(results)
+    trials, problems = load(results)
     options = Options(
         baseline=None if baseline is None else Hardware.parse(baseline),
         allow_mismatch=tuple(allow_mismatch or ()),
     )
-    explanations = analysis.explain(frame, options)
+    explanations = analysis.explain(trials, options)
     if as_json:
         documents = [explanation_document(explanation) for explanation in explanations]
         typer.echo(to_json({"explanations": documents, "problems": list(problems)}))

@@ -43,12 +43,12 @@ def run_and_show(grid: GridSpec, workspace: Workspace, options: RunOptions) -> i
 
 def _show_tables(folder: Path) -> None:
     """Print the tables of an experiment, and where its results lie."""
-    from raybench.analysis.frame import load
     from raybench.analysis.tables import make_tables
+    from raybench.analysis.trials import load
     from raybench.report.tables import Tables
 
-    frame, problems = load([folder])
-    typer.echo(f"\n{Tables(make_tables(frame))}\n")
+    trials, problems = load([folder])
+    typer.echo(f"\n{Tables(make_tables(trials))}\n")
     print_problems(problems)
     typer.echo(f"results: {folder}")
     typer.echo(f"again:   raybench analyze {folder}")

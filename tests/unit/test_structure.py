@@ -154,7 +154,7 @@ LIGHT = {
     ),
     "tables": (
         "import raybench.analysis.published, raybench.report.tables, raybench.report.text",
-        {"torch", "torchvision", "ray", "matplotlib", "scipy"},
+        {"torch", "torchvision", "ray", "matplotlib", "scipy", "pandas", "numpy"},
     ),
 }
 """What has to stay light, each with what it may not load; one after the other in one process, so

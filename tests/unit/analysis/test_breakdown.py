@@ -9,6 +9,7 @@ from raybench.analysis.breakdown import Samples, StepBreakdown
 from raybench.analysis.configurations import Key, configurations
 from raybench.analysis.frame import from_records
 from raybench.analysis.statistics import ratio_of_means
+from raybench.analysis.trials import Trials
 from raybench.catalog.hardware import Hardware
 
 P100 = Key("resnet18", "mnist", Hardware("P100"))
@@ -16,7 +17,7 @@ K80 = Key("resnet18", "mnist", Hardware("K80"))
 
 
 def samples(records):
-    (group,) = configurations(from_records(records))
+    (group,) = configurations(Trials.of(from_records(records)))
     return Samples(group)
 
 

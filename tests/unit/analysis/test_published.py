@@ -19,8 +19,8 @@ def compared(records, name="li2022", **options):
 def test_the_thesis_comes_with_raybench():
     published = load_published("li2022")
     assert published.source.startswith("Juncen Li")
-    assert set(published.frame["hardware"]) == {"K80", "P100"}
-    assert set(published.frame["status"]) == {"completed"}
+    assert set(published.trials["hardware"]) == {"K80", "P100"}
+    assert set(published.trials["status"]) == {"completed"}
 
 
 def test_running_times_and_speedups_of_what_both_have():

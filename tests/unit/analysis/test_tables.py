@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import pandas as pd
 import pytest
 from records import make_failed, make_grid, make_record, make_tuned
 
@@ -13,6 +12,7 @@ from raybench.analysis.frame import from_records
 from raybench.analysis.published import load_published
 from raybench.analysis.quantities import QUANTITIES, Options
 from raybench.analysis.tables import Section, make_tables
+from raybench.analysis.trials import Trials
 from raybench.catalog.hardware import Hardware
 from raybench.errors import SpecError
 from raybench.report.labels import cell_text
@@ -56,7 +56,7 @@ def made(frame, names, options=None):
 
 
 def table(records, name="speedup", **options):
-    frame = records if isinstance(records, pd.DataFrame) else from_records(records)
+    frame = records if isinstance(records, Trials) else from_records(records)
     (found,) = made(frame, [name], Options(**options))
     return found
 
@@ -74,7 +74,7 @@ def pair(**changes):
 
 
 def test_the_published_speedups_and_their_geometric_mean():
-    found = table(load_published("li2022").frame)
+    found = table(load_published("li2022").trials)
     assert found.baseline == K80
     assert found.models == ("googlenet", "resnet18")
     assert found.columns == ((P100, "cifar10"), (P100, "mnist"), (P100, "kmnist"))
@@ -226,7 +226,7 @@ def test_processors_of_two_kinds_are_two_kinds_of_hardware():
         make_record(hardware="cpu:1", repeat=1, changes={"environment.cpu": "AMD EPYC 7702"}),
         make_record(hardware="cpu:2"),
     ]
-    (group,) = configurations(from_records(records))
+    (group,) = configurations(Trials.of(from_records(records)))
     assert set(map(str, group.hardware)) == {
         "cpu:1 (AMD EPYC 7702)",
         "cpu:1 (Intel Xeon E5-2680 v4)",

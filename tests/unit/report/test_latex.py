@@ -44,7 +44,7 @@ def test_latex_compiles_no_wider_than_the_line(tmp_path, pdflatex):
     tables = "\n".join(
         [
             latex(make_tables(frame, ["running-time", "accuracy", "speedup"])),
-            latex(make_tables(published.frame)),
+            latex(make_tables(published.trials)),
             latex(make_tables(one_hardware, ["speedup"])),
             render([published_part(compared)], "latex"),
         ]
@@ -67,7 +67,7 @@ def test_latex_compiles_no_wider_than_the_line(tmp_path, pdflatex):
 
 
 def test_latex_groups_datasets_under_their_hardware_with_booktabs():
-    rendered = latex(make_tables(load_published("li2022").frame, ["running-time"]))
+    rendered = latex(make_tables(load_published("li2022").trials, ["running-time"]))
     for rule in (
         "\\toprule",
         "\\midrule",
@@ -95,5 +95,5 @@ def test_latex_escapes_what_it_would_act_on():
 
 
 def test_what_holds_for_several_tables_stands_below_the_last():
-    tables = latex(make_tables(load_published("li2022").frame)).split("\\end{table}")[:-1]
+    tables = latex(make_tables(load_published("li2022").trials)).split("\\end{table}")[:-1]
     assert ["n = 1" in table for table in tables] == [False, False, True]

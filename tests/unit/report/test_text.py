@@ -39,7 +39,7 @@ def all_tables():
 
 
 def test_the_published_tables_digit_for_digit():
-    frame = load_published("li2022").frame
+    frame = load_published("li2022").trials
     names = ("running-time", "accuracy", "speedup")
     times, accuracies, speedups = (rows(str(Tables(make_tables(frame, [n])))) for n in names)
     columns = "P100 CIFAR10 P100 MNIST P100 KMNIST K80 CIFAR10 K80 MNIST K80 KMNIST"
@@ -93,7 +93,7 @@ def test_markup_in_a_record_stays_text():
 
 
 def test_a_table_wider_than_the_terminal_is_broken_up_between_the_hardware():
-    times = Tables(make_tables(load_published("li2022").frame, ["running-time"]))
+    times = Tables(make_tables(load_published("li2022").trials, ["running-time"]))
     whole, broken = str(times), times.render(width=80)
     assert max(map(len, whole.splitlines())) > 80
     assert max(map(len, broken.splitlines())) <= 80
