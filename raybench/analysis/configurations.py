@@ -237,12 +237,10 @@ def mismatches(
 
 
 def _switches(field: str, ours: dict[str, Any], theirs: dict[str, Any]) -> list[Mismatch]:
-    names = sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
     return [
-        Mismatch(
-            field=field, switch=name, ours=_flat(ours.get(name)), theirs=_flat(theirs.get(name))
-        )
-        for name in names
+        Mismatch(field=field, switch=name, ours=_flat(one), theirs=_flat(other))
+        for name in sorted({*ours, *theirs})
+        if (one := ours.get(name)) != (other := theirs.get(name))
     ]
 
 
@@ -298,12 +296,8 @@ def _cells(trials: Trials, *, by_device: bool) -> list[Key]:
         pairs = set(zip(trials["hardware"], trials["device"], strict=True))
         kinds = Counter(label for label, device in pairs if device is not None)
         several = {label for label, count in kinds.items() if count > 1}
-    found: dict[tuple[str, str], Hardware] = {}
-    hardware = []
-    for label, device in zip(trials["hardware"], trials["device"], strict=True):
-        own_name = device if label in several and device else ""
-        each = found.get((label, own_name))
-        if each is None:
-            each = found[label, own_name] = Hardware(label, device=own_name)
-        hardware.append(each)
+    hardware = [
+        Hardware(label, device=device if label in several and device else "")
+        for label, device in zip(trials["hardware"], trials["device"], strict=True)
+    ]
     return list(map(Key, trials["model"], trials["dataset"], hardware))

@@ -94,7 +94,7 @@ TESTED_BY = {
         "ray/test_grid.py",
     ),
     **dict.fromkeys(
-        ("report/__init__", "report/notes", "report/parts", "report/tables"),
+        ("report/__init__", "report/parts", "report/tables"),
         "unit/report/test_text.py",
     ),
     **dict.fromkeys(("report/plan", "schedule/plan"), "unit/test_golden.py"),
