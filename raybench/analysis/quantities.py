@@ -28,6 +28,7 @@ class Options:
         prices: price of an hour on the hardware of each label.
         currency: of the prices.
         target_accuracy: for the time to an accuracy, 0 to 1.
+        published: the figures are published ones, and shown with all their digits.
     """
 
     baseline: Hardware | None = None
@@ -35,6 +36,7 @@ class Options:
     prices: Mapping[str, float] | None = None
     currency: str = ""
     target_accuracy: float | None = None
+    published: bool = False
 
 
 Values = Callable[["Trials", Options], Sequence[float]]
@@ -53,7 +55,8 @@ class Quantity:
         name: what ``--table`` and programs call it.
         title: the table's heading.
         unit: ``s``, ``%`` (of a fraction), ``×`` (a ratio) …
-        decimals: shown for a single run; means show what their interval supports.
+        decimals: the most for a single run; means show what their interval supports.
+        digits: significant ones of a single run, whose spread is unknown; None for all decimals.
         meaning: what a reader has to know of it, or "".
         values: of each trial.
         less: None for the means of the values; for a table of ratios, the baseline's mean over the
@@ -68,6 +71,7 @@ class Quantity:
     title: str
     unit: str
     decimals: int = 4
+    digits: int | None = 3
     meaning: str = ""
     values: Values
     less: int | None = None
@@ -85,7 +89,7 @@ class Quantity:
             "target_accuracy": f"{options.target_accuracy or 0:.4g}",
         }
         texts = {name: getattr(self, name).format(**named) for name in ("title", "unit", "meaning")}
-        return replace(self, **texts)
+        return replace(self, **texts, digits=None if options.published else self.digits)
 
 
 def column(name: str) -> Values:

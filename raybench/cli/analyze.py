@@ -100,6 +100,7 @@ def analyze(
         prices=dict(map(_price, price or ())),
         currency=currency,
         target_accuracy=target_accuracy,
+        published=not results,
     )
     sections = make_tables(trials, list(dict.fromkeys(names)), options)
     compared = None

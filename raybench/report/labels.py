@@ -58,7 +58,7 @@ def cell_text(quantity: Quantity, cell: Cell | None) -> str:
     scale = 100 if percent else 1
     value = cell.value * scale
     if cell.low is None or cell.high is None:
-        return f"{value:.{quantity.decimals}f}{percent}"
+        return f"{value:.{_decimals_of_single(value, quantity)}f}{percent}"
     low, high = cell.low * scale, cell.high * scale
     decimals = decimals_of((high - low) / 2, quantity.decimals)
     if quantity.less is not None:
@@ -66,6 +66,13 @@ def cell_text(quantity: Quantity, cell: Cell | None) -> str:
         mark = " ≈" if cell.verdict == "not distinguishable" else ""
         return f"{value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]{mark}"
     return f"{value:.{decimals}f}{percent} ± {(high - low) / 2:.{decimals}f}"
+
+
+def _decimals_of_single(value: float, quantity: Quantity) -> int:
+    if quantity.digits is None or not 0 < abs(value) < math.inf:
+        return quantity.decimals
+    wanted = quantity.digits - 1 - math.floor(math.log10(abs(value)))
+    return min(max(wanted, 0), quantity.decimals)
 
 
 def decimals_of(half_width: float, usual: int) -> int:

@@ -14,7 +14,7 @@ from raybench.report.labels import cell_text, counted, listed
 @pytest.mark.parametrize(
     ("cell", "expected"),
     [
-        (Cell(state="measured", value=2.78110, n=1), "2.7811"),
+        (Cell(state="measured", value=2.78110, n=1), "2.78"),
         (Cell(state="measured", value=2.78110, low=2.7, high=2.86, n=5), "2.781 [2.700, 2.860]"),
         (Cell(state="measured", value=2.78110, low=1.3, high=5.9, n=2), "2.8 [1.3, 5.9]"),
         (Cell(state="measured", value=3.66, low=0.14, high=95.02, n=2), "3.7 [0.1, 95.0]"),
@@ -56,3 +56,18 @@ def test_the_first_few_are_named_and_the_others_counted():
 
 def test_one_is_not_several():
     assert (counted(1, "trial"), counted(2, "trial")) == ("1 trial", "2 trials")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("running-time", 1019.237, "1019"),
+        ("running-time", 20.38474, "20.4"),
+        ("accuracy", 0.93, "93.0%"),
+        ("energy-per-image", 0.00001, "0.0000"),
+        ("images-per-s", 1234.56, "1235"),
+        ("speedup", 0.0, "0.0000"),
+    ],
+)
+def test_a_single_run_bears_three_digits(name, value, expected):
+    assert cell_text(QUANTITIES[name], Cell(state="measured", value=value, n=1)) == expected
