@@ -23,9 +23,9 @@ SMALL = {"image_size": 64, "input_pipeline": "device"}
 def twelve_trials(effort: Effort) -> list[Pair]:
     """Seconds of a grid's command, and its trials' running times over the devices it has.
 
-    The trials are sized by a trial epoch to take ``effort.trial_s`` or more each. The seconds are
-    those of the whole command: Ray's start, each trial's setup, warm-up and look at where its time
-    goes, and the tables.
+    Of each model as many trials as ``effort.repeats``, sized by a trial epoch to take
+    ``effort.trial_s`` or more each. The seconds are those of the whole command: Ray's start, each
+    trial's setup, warm-up and profile, and the tables.
     """
     rates = {}
     for model in MODELS:
@@ -39,7 +39,7 @@ def twelve_trials(effort: Effort) -> list[Pair]:
         "model": [*MODELS],
         "dataset": "synthetic",
         "hardware": effort.hardware,
-        "repeats": 6,
+        "repeats": effort.repeats,
         "epochs": count,
         "train_limit": effort.epoch_images,
         "eval_limit": evaluated,
@@ -48,7 +48,7 @@ def twelve_trials(effort: Effort) -> list[Pair]:
     with tempfile.TemporaryDirectory() as folder:
         wall_s = _grid(Path(folder), fields)
         records = _records(Path(folder) / "twelve")
-    assert len(records) == 12
+    assert len(records) == len(MODELS) * effort.repeats
     running_s = math.fsum(record["running_time_s"] for record in records)
     return [(wall_s, running_s / _slots(effort))]
 

@@ -25,7 +25,8 @@ class Effort:
         steps: training steps on each side of a turn; few, so that both see the same noise.
         images: images through an input pipeline on each side of a turn.
         starts: trials that follow another, on each side of the comparison of their starts.
-        trial_s: seconds that each trial of a grid of twelve takes at least.
+        repeats: trials of each of two models in a grid.
+        trial_s: seconds that each of those takes at least.
         epoch_images: images that each epoch of those trains on.
         trials: of a large grid.
         timm: a checkout of timm's repository, if there is one.
@@ -36,6 +37,7 @@ class Effort:
     steps: int = 2
     images: int = 400
     starts: int = 10
+    repeats: int = 6
     trial_s: float = 60.0
     epoch_images: int = 500
     trials: int = 2000
@@ -59,7 +61,7 @@ def effort_of(hardware: str | None, *, quick: bool, timm: Path | None = None) ->
         )
     hardware = canonical_label(hardware) if hardware else default_hardware()
     if quick:
-        few = {"pairs": 2, "steps": 1, "images": 20, "starts": 2, "trials": 4}
+        few = {"repeats": 1, "pairs": 2, "steps": 1, "images": 20, "starts": 2, "trials": 4}
         return Effort(hardware=hardware, trial_s=0.5, epoch_images=50, timm=timm, **few)
     return Effort(hardware=hardware, timm=timm)
 
