@@ -4,7 +4,8 @@ RaybenchError
 ├── SpecError            a spec, a grid or an option is wrong
 ├── DataError            a dataset is absent or damaged
 ├── HardwareError        the hardware is not what the label promises, or is not there
-├── RecordError          a record cannot be read, or is of a newer version
+├── RecordError          a record cannot be read
+│   └── NewerRecordError it is of a newer version, and is never overwritten
 ├── ResultsError         a results folder cannot be written or holds nothing to read
 ├── TrialFailed          a trial could not be measured; its record says why
 └── ClusterError         Ray or Slurm is not in the state that the command needs
@@ -72,6 +73,10 @@ class RecordError(RaybenchError):
     """A record cannot be read, or is of a newer version."""
 
     kind = "record"
+
+
+class NewerRecordError(RecordError):
+    """A record was written by a newer raybench; it is never overwritten."""
 
 
 class ResultsError(RaybenchError):

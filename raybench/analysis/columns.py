@@ -92,6 +92,8 @@ COLUMNS = table(
     Column("warnings", "text", BOOKKEEPING,
            "what a reader of the figures has to know: kinds, separated by a space",
            values.warnings),
+    Column("attempts", "count", BOOKKEEPING,
+           "other records of the trial, which this one is better than; null for none", "attempts"),
     Column("started_at", "text", BOOKKEEPING, "when, UTC, ISO 8601", values.started_at),
     *_spec_columns(),
     Column("executed_precision", "text", BOOKKEEPING,

@@ -53,6 +53,15 @@ class NotCompleted(Note):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Attempts(Note):
+    """``trials`` of all ``planned`` ones have other records, which are lesser and not used."""
+
+    trials: int
+    planned: int
+    counts: tuple[Count, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class NotPlanned(Note):
     """Cells that no trial was planned for."""
 
@@ -193,6 +202,17 @@ def _not_completed(group: Configuration) -> Iterator[Note]:
         )
 
 
+def _attempts(group: Configuration) -> Iterator[Note]:
+    counts: Counter[tuple[Key, str]] = Counter()
+    trials = 0
+    for value, key in zip(group.trials["attempts"], group.cells, strict=True):
+        if value is not None:
+            trials += 1
+            counts[key, ""] += int(value)
+    if trials:
+        yield Attempts(trials=trials, planned=group.trials.count, counts=_counted(counts))
+
+
 def _counted(counts: Counter[tuple[Key, str]]) -> tuple[Count, ...]:
     return tuple(Count(cell=key, trials=n, reason=reason) for (key, reason), n in counts.items())
 
@@ -247,6 +267,7 @@ def _warnings(group: Configuration) -> Iterator[Note]:
 DETECTORS: tuple[Callable[[Configuration], Iterable[Note]], ...] = (
     _repeats,
     _not_completed,
+    _attempts,
     _not_planned,
     _hardware,
     _autotuned,

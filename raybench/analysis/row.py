@@ -25,12 +25,14 @@ class Row(NamedTuple):
         record: what was measured; None for a planned trial without a record.
         experiment: the experiment's name.
         source: the file that it was read from, or "".
+        attempts: how many lesser records of the trial were kept; None for none.
     """
 
     spec: TrialSpec
     record: TrialRecord | None
     experiment: str = ""
     source: str = ""
+    attempts: int | None = None
 
 
 def printable(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
@@ -18,6 +19,7 @@ from raybench.analysis.columns import COLUMNS
 from raybench.analysis.row import Row, printable
 from raybench.errors import RecordError, ResultsError
 from raybench.record.scan import Unreadable, experiments, scan
+from raybench.record.store import Experiment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,6 +91,7 @@ def load(folders: Sequence[Path]) -> Loaded:
     """
     filled, problems = Filling(), []
     seen: dict[tuple[str, str], str] = {}
+    attempts: dict[Path, Counter[str]] = {}
     with _without_garbage_collection():
         for found in scan(folders):
             if isinstance(found, Unreadable):
@@ -99,7 +102,11 @@ def load(folders: Sequence[Path]) -> Loaded:
             if first != str(path):
                 problems.append(printable(f"{path}: the same trial as {first}, counted once"))
                 continue
-            filled.add(Row(record.spec, record, record.experiment, str(path)))
+            folder = path.parent.parent
+            if folder not in attempts:
+                attempts[folder] = Experiment(folder).attempts()
+            lesser = attempts[folder][record.trial_id] or None
+            filled.add(Row(record.spec, record, record.experiment, str(path), lesser))
         ids = {trial_id for trial_id, _ in seen}
         for experiment in experiments(folders):
             try:

@@ -16,7 +16,7 @@ import raybench
 from raybench.catalog.datasets import is_published, listed
 from raybench.catalog.hardware import ADD_A_ROW, label_of
 from raybench.errors import ResultsError
-from raybench.record.store import check_writable
+from raybench.record.files import check_writable
 from raybench.settings import Workspace
 from raybench.system.cpus import allowed_cpus, cpu_model
 from raybench.system.gpus import GpuFacts, visible_gpus

@@ -8,7 +8,8 @@ from raybench.catalog.datasets import check_present
 from raybench.catalog.models import check_importable
 from raybench.errors import HardwareError
 from raybench.launch.session import machine_resources
-from raybench.record.store import Experiment, check_writable
+from raybench.record.files import check_writable
+from raybench.record.store import Experiment
 from raybench.schedule.resources import check_placeable
 from raybench.settings import Workspace
 from raybench.spec.trial import TrialSpec

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raybench.errors import RecordError, ResultsError
-from raybench.record.store import Experiment
+from raybench.record.files import read_plain
+from raybench.record.store import MAX_RECORD_BYTES, Experiment
 
 if TYPE_CHECKING:
     from raybench.record.schema import TrialRecord
-
-MAX_RECORD_BYTES = 16 * 2**20
-"""A record is some kilobytes, at most a megabyte for thousands of epochs."""
-
-_USUAL_BYTES = 2**16
 
 
 @dataclass(frozen=True)
@@ -45,22 +40,11 @@ def _read(path: Path) -> tuple[Path, TrialRecord] | Unreadable:
     from raybench.record.upgrades import read_record  # noqa: PLC0415 - most plans need none
 
     try:
-        with open(path, "rb", opener=_without_waiting) as file:
-            text = file.read(_USUAL_BYTES)
-            if len(text) == _USUAL_BYTES:
-                text += file.read(MAX_RECORD_BYTES)
-        if len(text) > MAX_RECORD_BYTES:
-            return Unreadable(path, f"{path}: more than 16 MB, far too large for a record")
-        return path, read_record(text, str(path))
+        return path, read_record(read_plain(path, MAX_RECORD_BYTES), str(path))
     except RecordError as error:
         return Unreadable(path, error.message)
     except OSError as error:
         return Unreadable(path, f"{path}: {error.strerror}")
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Open a file that may be a pipe, which no one writes to."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def record_files(folders: Sequence[Path]) -> list[Path]:

@@ -258,6 +258,8 @@ class TrialRecord(_Part):
     """which process ran which epochs, where and with what"""
     missing: dict[str, str] = Field(default_factory=dict)
     """why a figure is null, by its dotted name; a name covers all that is below it"""
+    checksum: str | None = None
+    """of the file's other content, against accidents; null in a record that was read and fits"""
 
     @property
     def hardware(self) -> HardwareFacts | None:
@@ -286,7 +288,7 @@ class TrialRecord(_Part):
     def unexplained(self) -> list[str]:
         """Return the dotted names of figures that are null without a reason in ``missing``."""
         # A figure that the record's file does not name came after the raybench that wrote it.
-        others = {"spec", "error", "missing", "epochs"}
+        others = {"spec", "error", "missing", "epochs", "checksum"}
         content = self.model_dump(mode="json", exclude=others, exclude_unset=True)
         covered = {**self.missing, "autotune.candidates": "their outcome says why"}
         return [name for name in nulls(content) if not is_covered(name, covered)]

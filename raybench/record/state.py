@@ -25,13 +25,20 @@ class EpochDone:
 
 
 @dataclass(frozen=True)
-class TrialEnded:
-    """The trial is over, and its record was written."""
+class Measured:
+    """The timed epochs are complete: the record, should nothing come after."""
 
     record: TrialRecord
 
 
-Event = PhaseStarted | EpochDone | TrialEnded
+@dataclass(frozen=True)
+class TrialEnded:
+    """The trial is over, and its record is about to be written."""
+
+    record: TrialRecord
+
+
+Event = PhaseStarted | EpochDone | Measured | TrialEnded
 Listener = Callable[[Event], None]
 
 ENDED = ("completed", "failed", "interrupted")
@@ -64,6 +71,8 @@ class TrialState:
             return replace(self, phase=event.name)
         if isinstance(event, EpochDone):
             return replace(self, epochs=(*self.epochs, event.epoch))
+        if isinstance(event, Measured):
+            return self
         record = event.record
         return replace(self, phase=record.status, message=first_line(record.error))
 

@@ -10,8 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from raybench.errors import RecordError, SpecError
+from raybench.errors import NewerRecordError, RecordError, SpecError
 from raybench.record.autotune import NOTHING_TO_AUTOTUNE
+from raybench.record.checksum import fits_checksum
+from raybench.record.plausible import contradiction
 from raybench.record.schema import SCHEMA_VERSION, TrialRecord
 from raybench.spec.identity import with_baselines
 from raybench.spec.trial import AS_MEASURED, TrialSpec
@@ -80,7 +82,7 @@ def read_record(text: str | bytes, where: str) -> TrialRecord:
         where: the file's name, for the error.
 
     Raises:
-        RecordError: it is no record, is damaged, or is of a newer version.
+        RecordError: it is no record, is damaged, or (NewerRecordError) is of a newer version.
     """
     content = text.encode() if isinstance(text, str) else text
     try:
@@ -93,7 +95,7 @@ def read_record(text: str | bytes, where: str) -> TrialRecord:
         raise RecordError(f"{where}: not a valid record: {field}: {first['msg']}") from None
     except SpecError as error:
         # A package or a site's GPU types may be installed only where it was measured.
-        with contextlib.suppress(ValidationError):
+        with contextlib.suppress(ValidationError, RecordError):
             record = _read(content, where, context=AS_MEASURED)
             if record.spec.trial_id == record.trial_id:
                 return record
@@ -105,8 +107,16 @@ def read_record(text: str | bytes, where: str) -> TrialRecord:
 def _read(content: bytes, where: str, context: dict[str, str] | None = None) -> TrialRecord:
     head = _HEAD.match(content)
     if head is not None and int(head[1]) == SCHEMA_VERSION:
-        return TrialRecord.model_validate_json(content, context=context)
-    return TrialRecord.model_validate(_upgraded(content, where), context=context)
+        record = TrialRecord.model_validate_json(content, context=context)
+    else:
+        record = TrialRecord.model_validate(_upgraded(content, where), context=context)
+    if record.checksum is not None:
+        if not fits_checksum(content):
+            raise _damaged(where, "its content is not what its checksum was made of")
+        record = record.model_copy(update={"checksum": None})
+    if record.status == "completed" and (what := contradiction(record)):
+        raise _damaged(where, what)
+    return record
 
 
 def _upgraded(text: bytes, where: str) -> dict[str, Any]:
@@ -119,9 +129,9 @@ def _upgraded(text: bytes, where: str) -> dict[str, Any]:
     if type(version) is not int or version < 1:
         raise RecordError(f"{where}: not a raybench record (it has no schema_version)")
     if version > SCHEMA_VERSION:
-        raise RecordError(
+        raise NewerRecordError(
             f"{where}: a record of version {version}, this raybench reads up to {SCHEMA_VERSION}",
-            hint="read it with a newer raybench",
+            hint="use a newer raybench, or another results folder",
         )
     try:
         for old in range(version, SCHEMA_VERSION):
@@ -133,8 +143,15 @@ def _upgraded(text: bytes, where: str) -> dict[str, Any]:
     return {**record, "spec": spec, "schema_version": SCHEMA_VERSION}
 
 
+def _damaged(where: str, problem: str) -> RecordError:
+    return RecordError(
+        f"{where}: damaged: {problem}",
+        hint="restore the file, or run the same command again: it measures what is not complete",
+    )
+
+
 def _not_json(where: str, problem: str) -> RecordError:
     return RecordError(
         f"{where}: not valid JSON, perhaps cut short ({problem})",
-        hint="delete the file and run the same command again: it measures what is not complete",
+        hint="run the same command again: it measures what is not complete",
     )

@@ -62,6 +62,14 @@ def _(note: notes.NotCompleted) -> str:
 
 
 @sentence.register
+def _(note: notes.Attempts) -> str:
+    return (
+        f"other records, which are lesser and not used: {_of(note.trials, note.planned)}: "
+        f"{_counts(note.counts)}. They lie in attempts/"
+    )
+
+
+@sentence.register
 def _(note: notes.Warned) -> str:
     return f"warning {note.warning}: {_of(note.trials, note.planned)}: {_counts(note.counts)}"
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from raybench.catalog.hardware import GPUS
 from raybench.errors import TrialFailed
 from raybench.record.noted import Missing
+from raybench.record.plausible import contradiction
 from raybench.record.schema import Epoch, StepTimes, TrialRecord, WarningFacts
 
 if TYPE_CHECKING:
@@ -120,37 +121,29 @@ def above_chance(best_accuracy: float, chance: float, images: int) -> bool:
 def check_plausible(record: TrialRecord) -> TrialRecord:
     """Return a completed record, unless its figures contradict each other or physics.
 
-    Accuracies outside 0 to 1, losses that are not finite and epochs of 0 s cannot even be built:
-    the record's own types refuse them.
-
     Raises:
         TrialFailed: of kind ``impossible``, naming the figure.
     """
-    dataset, executed = record.dataset, record.executed
-    if dataset is None or executed is None or len(record.epochs) != executed.epochs:
-        raise _impossible(f"{len(record.epochs)} epochs of {record.spec.epochs} were recorded")
-    for epoch in record.epochs:
-        seen = (epoch.train_images, epoch.eval_images)
-        if seen != (dataset.train_images, dataset.eval_images):
-            raise _impossible(
-                f"epoch {epoch.epoch} saw {seen[0]} and {seen[1]} images, the dataset has "
-                f"{dataset.train_images} and {dataset.eval_images}"
-            )
-    steps = record.step_ms
-    expected = executed.epochs * math.ceil(dataset.train_images / executed.batch_size)
-    if steps is None or steps.count != expected:
-        raise _impossible(f"{steps.count if steps else 0} steps were timed of {expected}")
-    if record.mfu is not None and record.mfu > 1:
-        raise _impossible(
-            f"the model's FLOPs at {record.images_per_s:.0f} images/s are {record.mfu:.2f} times "
-            f"the peak of {record.spec.hardware} in {executed.precision}"
+    what = contradiction(record) or _impossible(record)
+    if what is not None:
+        raise TrialFailed(
+            "impossible",
+            f"the figures cannot be true: {what}",
+            hint="keep the record and report it; do not use its figures",
         )
     return record
 
 
-def _impossible(what: str) -> TrialFailed:
-    return TrialFailed(
-        "impossible",
-        f"the figures cannot be true: {what}",
-        hint="keep the record and report it; do not use its figures",
-    )
+def _impossible(record: TrialRecord) -> str | None:
+    dataset, executed, steps = record.dataset, record.executed, record.step_ms
+    if dataset is None or executed is None or not record.epochs:
+        return f"{len(record.epochs)} epochs of {record.spec.epochs} were recorded"
+    expected = executed.epochs * math.ceil(dataset.train_images / executed.batch_size)
+    if steps is None or steps.count != expected:
+        return f"{steps.count if steps else 0} steps were timed of {expected}"
+    if record.mfu is not None and record.mfu > 1:
+        return (
+            f"the model's FLOPs at {record.images_per_s:.0f} images/s are {record.mfu:.2f} times "
+            f"the peak of {record.spec.hardware} in {executed.precision}"
+        )
+    return None

@@ -131,6 +131,19 @@ def endless(num_classes: int) -> nn.Module:
     return Endless(num_classes)
 
 
+class KilledInProfiling(Endless):
+    """Dies when it is trained after its second epoch was evaluated."""
+
+    def forward(self, images: Tensor) -> Any:
+        if self.training and self.evaluations >= 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Small.forward(self, images)
+
+
+def killed_in_profiling(num_classes: int) -> nn.Module:
+    return KilledInProfiling(num_classes)
+
+
 def no_module(num_classes: int) -> Any:
     return num_classes
 

@@ -99,6 +99,7 @@ TESTED_BY = {
     ),
     **dict.fromkeys(("report/plan", "schedule/plan"), "unit/test_golden.py"),
     **dict.fromkeys(("system/cpus", "system/facts"), "unit/system/test_software.py"),
+    "record/plausible": "unit/trial/test_summary.py",
     "trial/autotune/attempt": "unit/trial/autotune/test_search.py",
     **dict.fromkeys(
         ("trial/input/loader", "trial/input/pipeline", "trial/input/resident"),

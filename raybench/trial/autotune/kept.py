@@ -17,7 +17,8 @@ import torch
 
 import raybench
 from raybench.record.autotune import Autotune
-from raybench.record.store import Experiment, write_once
+from raybench.record.files import write_once
+from raybench.record.store import Experiment
 from raybench.record.upgrades import autotune_of_version_2
 from raybench.spec.trial import TrialSpec
 

@@ -17,10 +17,10 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from raybench.errors import ResultsError
+from raybench.errors import RecordError, ResultsError
 from raybench.record.schema import ErrorFacts, TrialRecord
-from raybench.record.state import Event, TrialEnded, TrialState
-from raybench.record.store import Experiment, utc_now
+from raybench.record.state import Event, Measured, TrialEnded, TrialState
+from raybench.record.store import RANK, Experiment, utc_now
 from raybench.settings import Workspace
 from raybench.spec.trial import TrialSpec
 from raybench.trial.draft import unfinished_record
@@ -58,7 +58,7 @@ class TrialProcess:
         self._stall_s = stall_s
         self._state = TrialState(phase="starting", node=os.uname().nodename, started_at=utc_now())
         self._record: TrialRecord | None = None
-        self._failure: ResultsError | None = None
+        self._is_written = False
         self._hung = False
         self._open = True
         context = forkserver.fork_server()
@@ -67,7 +67,7 @@ class TrialProcess:
         self._process: ForkServerProcess = context.Process(
             target=_run,
             args=(spec, self._experiment, workspace.absolute(), dict(variables or {}), sender),
-            kwargs={"counter": self._counter},
+            kwargs={"counter": self._counter, "started_at": self._state.started_at},
             name=spec.trial_id,
         )
         forkserver.start(self._process)
@@ -101,21 +101,43 @@ class TrialProcess:
         return not self._process.is_alive() and not (self._open and self._words.poll())
 
     def record(self) -> TrialRecord:
-        """Return the record of the ended trial; one is written for a trial that was killed.
+        """Return the record of the ended trial, which then lies in its place.
+
+        The disk knows best: a process that died may have written more than it could still say, or
+        less. Where it left nothing, the record says what it died of.
 
         Raises:
-            ResultsError: the record could not be written.
+            ResultsError: the record could not be written; ``unwritten`` is it.
         """
         self._receive()
         self._process.join()
-        if self._failure is not None:
-            raise self._failure
-        if self._record is None:
-            error = self._why_it_died()
-            self._record = unfinished_record(self._spec, self._experiment.name, self.state, error)
-            self._state = self._state.after(TrialEnded(self._record))
-            self._experiment.write(self._record)
+        if not self._is_written:
+            record = self._known()
+            self._state = self._state.after(TrialEnded(record))
+            self._record = record
+            self._experiment.write(record)
+            self._is_written = True
+        assert self._record is not None
         return self._record
+
+    @property
+    def unwritten(self) -> TrialRecord | None:
+        """The record of the ended trial if it lies nowhere yet."""
+        return None if self._is_written else self._record
+
+    def _known(self) -> TrialRecord:
+        """Return the best record that there is of this start."""
+        spec, name = self._spec, self._experiment.name
+        there = None
+        with suppress(ResultsError, RecordError):
+            self._experiment.salvage(spec.trial_id)
+            there = self._experiment.read(spec.trial_id)
+        if there is not None and there.started_at != self._state.started_at:
+            there = None
+        known = [record for record in (self._record, there) if record is not None]
+        if known:
+            return max(known, key=_worth)
+        return unfinished_record(spec, name, self.state, self._why_it_died())
 
     def interrupt(self) -> None:
         """Ask the trial to stop and to record how far it came; kill it if it does not."""
@@ -141,12 +163,8 @@ class TrialProcess:
         except (EOFError, OSError):  # the trial has closed its end, or died in the middle of a word
             self._open = False
 
-    def _take(self, word: Event | ResultsError) -> None:
-        if isinstance(word, ResultsError):
-            self._failure = word
-            self._state = replace(self._state, phase="failed", message=word.message.splitlines()[0])
-            return
-        if isinstance(word, TrialEnded):
+    def _take(self, word: Event) -> None:
+        if isinstance(word, (Measured, TrialEnded)):
             self._record = word.record
         self._state = self._state.after(word)
 
@@ -176,6 +194,12 @@ class TrialProcess:
         return ErrorFacts(kind="killed", message=message, traceback=None)
 
 
+def _worth(record: TrialRecord) -> tuple[int, bool, int]:
+    """Order the records of one start by how much they tell."""
+    profiled = record.compute_only_images_per_s is not None
+    return RANK[record.status], profiled, len(record.warnings)
+
+
 def _run(
     spec: TrialSpec,
     experiment: Experiment,
@@ -184,17 +208,16 @@ def _run(
     words: Connection,
     *,
     counter: Any,
+    started_at: str,
 ) -> None:
     """Run in the trial's process: forked from the server, or freshly started."""
     os.environ.update(variables)
     forkserver.settle()
     from raybench.trial.run import run_trial  # noqa: PLC0415 - the server has loaded it
 
-    def tell(word: Event | ResultsError) -> None:
+    def tell(word: Event) -> None:
         with suppress(OSError):  # nobody is left to listen: the record on the disk remains
             words.send(word)
 
-    try:
-        run_trial(spec, experiment, workspace, tell, counter=counter)
-    except ResultsError as error:
-        tell(error)
+    with suppress(ResultsError):  # whoever asked for this process has the record, and tries too
+        run_trial(spec, experiment, workspace, tell, counter=counter, started_at=started_at)

@@ -9,8 +9,11 @@ from records import make_failed, make_grid, make_record, write_records
 from raybench.analysis.columns import COLUMNS
 from raybench.analysis.configurations import known
 from raybench.analysis.frame import from_records, to_frame
+from raybench.analysis.notes import Attempts
 from raybench.analysis.tables import make_tables
 from raybench.analysis.trials import Filling, Trials, load, tidy
+from raybench.record.store import Experiment
+from raybench.report.notes import sentence
 
 
 def rows(trials):
@@ -50,3 +53,20 @@ def test_what_is_not_given_is_unknown():
 
 def test_more_than_a_block_of_rows_is_filled():
     assert from_records([make_record()] * (2 * Filling.BLOCK + 1)).shape[0] == 2 * Filling.BLOCK + 1
+
+
+def test_lesser_records_are_counted_and_noted(tmp_path):
+    records = make_grid(2)
+    folder = write_records(tmp_path, records)
+    for day in (1, 2):
+        later = {"status": "failed", "started_at": f"2036-01-0{day}T12:00:00Z"}
+        Experiment(folder).write(records[0].model_copy(update=later))
+    found = load([folder]).trials
+    assert [value for value in found["attempts"] if value is not None] == [2]
+    [section] = make_tables(found, ["running-time"])
+    [note] = [note for note in section.notes if isinstance(note, Attempts)]
+    assert (note.trials, note.planned) == (1, 16)
+    assert sentence(note) == (
+        "other records, which are lesser and not used: 1 of 16 trials: "
+        "2 × GoogLeNet · CIFAR10 · P100. They lie in attempts/"
+    )

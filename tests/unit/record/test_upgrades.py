@@ -88,6 +88,7 @@ def test_a_record_of_version_1_is_read_as_it_would_be_written_today(record: Tria
 def test_a_trial_that_ended_before_it_had_a_segment_keeps_what_it_knew() -> None:
     old = as_version_2(make_record())
     old |= {"segments": [], "environment": None, "contention": None, "epochs": []}
+    old |= {"status": "interrupted", "running_time_s": None}
     old["missing"] |= {"environment": "it ended", "contention.load_average": "not on Linux"}
     record = read_record(json.dumps(old), "here")
     (segment,) = record.segments

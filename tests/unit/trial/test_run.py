@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from raybench.errors import TrialFailed
+from raybench.errors import ResultsError, TrialFailed
 from raybench.record.autotune import Autotune, StepSettings
 from raybench.record.schema import TrialRecord
-from raybench.record.state import EpochDone, Event, PhaseStarted, TrialEnded
+from raybench.record.state import EpochDone, Event, Measured, PhaseStarted, TrialEnded
 from raybench.record.store import Experiment
 from raybench.record.upgrades import read_record
 from raybench.settings import workspace
@@ -83,6 +83,14 @@ def test_the_steps_make_up_the_epoch(tmp_path: Path) -> None:
     assert steps_ms.sum() > 0.5 * epochs_ms.sum()
 
 
+def unprofiled(record: TrialRecord) -> TrialRecord:
+    """Return the record as it was before profiling."""
+    figures = dict.fromkeys(("phases_ms", "compute_only_images_per_s"))
+    others = {name: why for name, why in record.missing.items() if "phases" not in name}
+    bare = record.model_copy(update={**figures, "missing": others})
+    return bare.with_reason("the trial ended before it was measured")
+
+
 def test_a_trial_tells_its_phases_epochs_and_end_in_order(tmp_path: Path) -> None:
     events: list[Event] = []
     counter = [0]
@@ -90,6 +98,7 @@ def test_a_trial_tells_its_phases_epochs_and_end_in_order(tmp_path: Path) -> Non
     assert events == [
         *(PhaseStarted(name) for name in ("setup", "warm-up", "training")),
         *(EpochDone(epoch) for epoch in record.epochs),
+        Measured(unprofiled(record)),
         PhaseStarted("profiling"),
         TrialEnded(record),
     ]
@@ -191,6 +200,63 @@ def test_an_interruption_keeps_the_epochs_that_are_complete(tmp_path: Path) -> N
     assert len(record.epochs) == 1
     assert record.running_time_s is None
     assert record.unexplained() == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("this profiling fails")])
+def test_what_cuts_the_profiling_short_leaves_the_timing_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    experiment = Experiment(tmp_path / "unit")
+
+    def cut_short(_: Any) -> None:
+        assert experiment.is_complete(trial_spec(SMALL))  # already, with its steps
+        assert experiment.steps_path(trial_spec(SMALL).trial_id).exists()
+        raise error
+
+    monkeypatch.setattr("raybench.trial.run.profile", cut_short)
+    record = run(tmp_path)
+    assert (record.status, record.error) == ("completed", None)
+    assert record.phases_ms is record.compute_only_images_per_s is None
+    assert "cut short" in record.missing["phases_ms"]
+    assert record.unexplained() == []
+    assert experiment.read(record.trial_id) == record
+    assert experiment.attempts() == {}
+
+
+def test_a_record_is_told_of_before_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "unit").write_text("a file where the folder should be")
+    events: list[Event] = []
+    with pytest.raises(ResultsError, match="cannot write"):
+        measure(tmp_path, trial_spec(SMALL), events.append)
+    assert isinstance(events[-1], TrialEnded)
+    assert events[-1].record.status == "completed"
+    assert events[-1].record.phases_ms is not None
+
+
+def test_steps_that_cannot_be_written_are_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "unit").mkdir()
+    (tmp_path / "unit" / "steps").write_text("in the way")
+    record = run(tmp_path)
+    assert record.status == "completed"
+    [warning] = [each for each in record.warnings if each.kind == "no_steps"]
+    assert "steps" in warning.message
+    assert Experiment(tmp_path / "unit").read(record.trial_id) == record
+
+
+def test_a_lesser_attempt_leaves_the_steps_of_the_better_one(tmp_path: Path) -> None:
+    complete = run(tmp_path)
+    experiment = Experiment(tmp_path / "unit")
+    steps = experiment.steps_path(complete.trial_id).read_bytes()
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, EpochDone):
+            raise KeyboardInterrupt
+
+    later = measure(tmp_path, trial_spec(SMALL), interrupt, started_at="2036-01-01T12:00:00Z")
+    assert (later.status, later.started_at) == ("interrupted", "2036-01-01T12:00:00Z")
+    assert experiment.read(complete.trial_id) == complete
+    assert experiment.steps_path(complete.trial_id).read_bytes() == steps
+    assert experiment.attempts() == {complete.trial_id: 1}
 
 
 def test_a_model_that_disturbs_the_clock_is_named(

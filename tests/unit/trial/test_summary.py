@@ -34,6 +34,8 @@ def test_a_sound_record_passes() -> None:
         (changed(dataset={"train_images": 7}), "saw"),
         (changed(step_ms={"count": 1}), "steps were timed"),
         (sound().model_copy(update={"epochs": sound().epochs[:-1]}), "epochs of"),
+        (sound().model_copy(update={"epochs": ()}), "add up to"),
+        (sound().model_copy(update={"running_time_s": 1.0}), "add up to"),
         (sound().model_copy(update={"mfu": 1.2}), "1.20 times the peak"),
     ],
 )

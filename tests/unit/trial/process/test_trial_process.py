@@ -79,9 +79,67 @@ def test_a_record_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "unit").write_text("a file where the folder should be")
     process = start(tmp_path)
     wait_until(process, lambda: process.ended)
-    assert process.state.phase == "failed"
     with pytest.raises(ResultsError, match="cannot write"):
         process.record()
+    assert process.unwritten is not None
+    assert process.unwritten.status == "completed"
+    (tmp_path / "unit").unlink()
+    record = process.record()
+    assert process.unwritten is None
+    assert Experiment(tmp_path / "unit").read(record.trial_id) == record
+
+
+def test_a_trial_that_is_killed_in_profiling_is_complete(tmp_path: Path) -> None:
+    process = start(tmp_path, model="small_models:killed_in_profiling")
+    record = finish(process)
+    assert record.status == process.state.phase == "completed"
+    assert len(record.epochs) == 2
+    assert record.phases_ms is None
+    assert record.unexplained() == []
+    assert Experiment(tmp_path / "unit").read(record.trial_id) == record
+
+
+DIES_IN_WRITING = """
+import os, signal
+from pathlib import Path
+from small_models import small
+written = []
+real = Path.replace
+def replace(self, target):
+    number = "{where}".count("final") + 1
+    written.append(target) if str(target).endswith(".json") else None
+    if len(written) == number and str(target).endswith(".json"):
+        if "{where}".startswith("after"):
+            real(self, target)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(self, target)
+def model(num_classes):
+    Path.replace = replace
+    return small(num_classes)
+"""
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("where", ["before", "after", "before final", "after final"])
+def test_the_disk_knows_what_a_trial_died_of_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, told: bool
+) -> None:
+    name = f"dies_{where.replace(' ', '_')}"
+    (tmp_path / f"{name}.py").write_text(DIES_IN_WRITING.format(where=where))
+    monkeypatch.syspath_prepend(tmp_path)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    process = start(tmp_path, {"variables": {"PYTHONPATH": path}}, model=f"{name}:model")
+    wait_until(process, lambda: process.ended)
+    if not told:
+        process._record = None  # as if the pipe had broken before
+    record = process.record()
+    assert record.status == "completed"
+    is_profiled = "final" in where and (told or where == "after final")
+    is_profiled = is_profiled or where == "before final"  # the temporary file is whole
+    assert (record.phases_ms is not None) == is_profiled
+    experiment = Experiment(tmp_path / "unit")
+    assert experiment.read(record.trial_id) == record
+    assert not list((tmp_path / "unit" / "records").glob(".*.tmp"))
 
 
 def test_a_hang_is_a_failed_record(tmp_path: Path) -> None:
