@@ -126,7 +126,7 @@ def load(results: Any) -> pd.DataFrame:
     >>> frame[["model", "hardware", "running_time_s"]].shape
     (12, 3)
     """
-    from raybench.analysis import frame  # noqa: PLC0415
+    from raybench.analysis import frame, trials  # noqa: PLC0415
     from raybench.record.schema import TrialRecord  # noqa: PLC0415
 
     several = results if isinstance(results, Sequence) and not isinstance(results, str) else None
@@ -135,10 +135,10 @@ def load(results: Any) -> pd.DataFrame:
         return frame.from_records(items)
     if not all(isinstance(item, (str, os.PathLike)) for item in items):
         return frame.from_experiment_analysis(results)
-    loaded = frame.load([Path(item) for item in items])
+    loaded = trials.load([Path(item) for item in items])
     for problem in loaded.problems:
         warnings.warn(f"left out: {problem}", stacklevel=2)
-    return loaded.frame
+    return frame.to_frame(loaded.trials)
 
 
 def tables(

@@ -118,6 +118,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {by_folded[match[0]]!r}?" if match else ""
 
 
+def unknown(what: str, name: str, known: Iterable[str], also: str = "") -> SpecError:
+    """Return the error for a name that is not known: with the nearest, all others, and ``also``."""
+    names = list(known)
+    return SpecError(
+        f"{what} {name!r}. {nearest(name, names)}".rstrip(), allowed=", ".join(names) + also
+    )
+
+
 def count(number: int, noun: str) -> str:
     """Return ``1 trial`` or ``12,000 trials``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -117,9 +117,7 @@ class Samples:
     def __init__(self, group: Configuration) -> None:
         names = ("executed_batch_size", "executed_precision", "device", "running_time_s")
         rates = ("images_per_s", "compute_only_images_per_s", "utilization", "flops_per_image")
-        wanted = (*names, *rates, *INPUT)
-        self._columns = {name: group.trials[name] for name in wanted}
-        self._rows = group.completed
+        self._samples = {name: group.samples(name) for name in (*names, *rates, *INPUT)}
 
     def step(self, key: Key) -> StepBreakdown:
         """Return where a cell's step goes."""
@@ -129,7 +127,7 @@ class Samples:
         both = zip(compute, steps, strict=True) if compute and steps else ()
         overheads = [1 - alone / step for alone, step in both]
         return StepBreakdown(
-            n=len(self._rows[key]),
+            n=len(self._samples["device"][key]),
             step_ms=_mean(steps),
             data_ms=data,
             transfer_ms=transfer,
@@ -141,9 +139,7 @@ class Samples:
 
     def speedup(self, key: Key, over: Key, steps: Mapping[Key, StepBreakdown]) -> SpeedupBreakdown:
         """Return the speedups of a cell over the baseline's."""
-
         sides = (over, key)
-
         flops, bandwidth = (
             ours / theirs if ours and theirs else None
             for ours, theirs in zip(self._peaks(key), self._peaks(over), strict=True)
@@ -166,7 +162,7 @@ class Samples:
 
     def _values(self, name: str, key: Key) -> list[float]:
         """Return a figure of each repeat, if every one has a plausible one."""
-        found = [self._columns[name][i] for i in self._rows[key]]
+        found = self._samples[name][key]
         return found if all(0 <= value < MOST for value in found) else []
 
     def _step_ms(self, name: str, key: Key) -> list[float]:
@@ -188,7 +184,7 @@ class Samples:
     def _peaks(self, key: Key) -> tuple[float | None, float | None]:
         """Return the datasheet's peak FLOPs and memory bandwidth of a cell's device."""
         names = ("device", "executed_precision")
-        device, precision = (self._columns[name][self._rows[key][0]] for name in names)
+        device, precision = (self._samples[name][key][0] for name in names)
         if key.hardware.gpu is None or not isinstance(device, str):
             return None, None
         sheet = key.hardware.gpu.datasheet(device)

@@ -16,7 +16,15 @@ from raybench.analysis.trials import Trials
 from raybench.catalog.datasets import DATASETS
 from raybench.catalog.hardware import Hardware
 from raybench.catalog.models import MODELS
-from raybench.errors import SpecError, nearest
+from raybench.errors import unknown
+
+State = Literal[
+    "measured", "unmeasured", "failed", "interrupted", "missing", "not comparable", "absent"
+]
+"""``unmeasured``: it completed, but without this figure; ``absent``: it was never planned."""
+
+_WITHOUT_RESULT: tuple[State, ...] = ("failed", "interrupted", "missing")
+"""The gravest first."""
 
 Value = str | int | float | bool | None
 """Of a field of a spec or a record, as Python sees it; None is unknown."""
@@ -34,9 +42,9 @@ class Key(NamedTuple):
     def __str__(self) -> str:
         return " · ".join(map(str, self))
 
-    def document(self) -> dict[str, str]:
-        """Return it for programs, the hardware as a text."""
-        return {**self._asdict(), "hardware": str(self.hardware)}
+    def on(self, hardware: Hardware) -> Key:
+        """Return the cell of another hardware beside it."""
+        return self._replace(hardware=hardware)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +73,9 @@ class Configuration:
     @cached_property
     def completed(self) -> dict[Key, list[int]]:
         """Row numbers of each cell's completed trials."""
+        statuses = self.trials["status"]
         return {
-            key: [i for i in rows if self._statuses[i] == "completed"]
+            key: [i for i in rows if statuses[i] == "completed"]
             for key, rows in self.positions.items()
         }
 
@@ -113,7 +122,7 @@ class Configuration:
             for hardware, values in relative.items()
         }
 
-    @property
+    @cached_property
     def keys(self) -> list[Key]:
         """Every cell of the full product, in the order of the tables."""
         return [
@@ -123,20 +132,18 @@ class Configuration:
             for dataset in self.datasets
         ]
 
-    def state(self, key: Key) -> Literal["measured", "failed", "interrupted", "missing", "absent"]:
+    def samples(self, column: str) -> dict[Key, list[Any]]:
+        """Return what the completed trials of each measured cell have in a column."""
+        values = self.trials[column]
+        measured = ((key, self.completed.get(key)) for key in self.keys)
+        return {key: [values[i] for i in rows] for key, rows in measured if rows}
+
+    def state(self, key: Key) -> State:
         """Whether a cell has a complete trial, or the gravest reason why it has none."""
         if self.completed.get(key):
             return "measured"
-        statuses = {self._statuses[i] for i in self.positions.get(key, ())}
-        if "failed" in statuses:
-            return "failed"
-        if "interrupted" in statuses:
-            return "interrupted"
-        return "missing" if "missing" in statuses else "absent"
-
-    @cached_property
-    def _statuses(self) -> list[str]:
-        return self.trials["status"]
+        statuses = {self.trials["status"][i] for i in self.positions.get(key, ())}
+        return next((state for state in _WITHOUT_RESULT if state in statuses), "absent")
 
     @cached_property
     def identities(self) -> dict[Key, dict[str, Any]]:
@@ -192,10 +199,7 @@ def check_fields(allow: Collection[str]) -> None:
     """
     for name in allow:
         if name not in FACTORS:
-            raise SpecError(
-                f"unknown field {name!r}. {nearest(name, FACTORS)}".rstrip(),
-                allowed=", ".join(FACTORS),
-            )
+            raise unknown("unknown field", name, FACTORS)
 
 
 def _agree(others: tuple[Any, ...], values: tuple[Any, ...]) -> bool:

@@ -7,15 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from raybench.analysis import notes, stability
+from raybench.analysis import notes
 from raybench.analysis.breakdown import NOTABLE, Samples, SpeedupBreakdown, StepBreakdown
-from raybench.analysis.configurations import (
-    Configuration,
-    Key,
-    Mismatch,
-    configurations,
-    mismatches,
-)
+from raybench.analysis.configurations import Configuration, Key, configurations, mismatches
 from raybench.analysis.findings import (
     CellFinding,
     DatasheetExpectation,
@@ -29,7 +23,7 @@ from raybench.analysis.findings import (
 from raybench.analysis.notes import Note
 from raybench.analysis.quantities import Options
 from raybench.analysis.statistics import quotient, t_quantile, verdicts
-from raybench.analysis.tables import check_baseline
+from raybench.analysis.tables import check_baseline, notes_of
 from raybench.analysis.trials import Trials
 from raybench.catalog.hardware import Hardware
 
@@ -66,7 +60,7 @@ def explain(frame: pd.DataFrame | Trials, options: Options | None = None) -> lis
     """
     options = options or Options()
     found = configurations(Trials.of(frame), options.allow_mismatch)
-    check_baseline(options.baseline, {hardware for group in found for hardware in group.hardware})
+    check_baseline(options.baseline, found)
     return [_explain(group, options) for group in found]
 
 
@@ -74,17 +68,11 @@ def _explain(group: Configuration, options: Options) -> Explanation:
     baseline = options.baseline or group.slowest
     samples = Samples(group)
     steps = {key: samples.step(key) for key in group.keys if group.completed.get(key)}
-    speedups: dict[Key, SpeedupBreakdown] = {}
-    refused: list[tuple[Key, Key, tuple[Mismatch, ...]]] = []
-    for key in steps:
-        over = key._replace(hardware=baseline)
-        if key.hardware == baseline or over not in steps:
-            continue
-        differing = mismatches(group, key, over, options.allow_mismatch)
-        if differing:
-            refused.append((key, over, differing))
-        else:
-            speedups[key] = samples.speedup(key, over, steps)
+    pairs = [key for key in steps if key.hardware != baseline and key.on(baseline) in steps]
+    differing = {k: mismatches(group, k, k.on(baseline), options.allow_mismatch) for k in pairs}
+    speedups = {
+        key: samples.speedup(key, key.on(baseline), steps) for key in pairs if not differing[key]
+    }
     points = {key: found for key in steps if (found := samples.ms_per_image(key))}
     return Explanation(
         configuration=group.name,
@@ -97,10 +85,9 @@ def _explain(group: Configuration, options: Options) -> Explanation:
             *time_over_flops(points),
         ),
         notes=(
-            *notes.refusals(refused),
-            *notes.apart_in_time(group, ((k, k._replace(hardware=baseline)) for k in speedups)),
-            *notes.of_configuration(group, options.allow_mismatch),
-            *stability.of_configuration(group),
+            *notes.refusals({key: found for key, found in differing.items() if found}, baseline),
+            *notes.apart_in_time(group, speedups, baseline),
+            *notes_of(group, options),
         ),
     )
 
@@ -113,7 +100,7 @@ def _of_cells(
     """Find what holds each cell's speedup back, and what the datasheets would lead to."""
     for cell, speedup in speedups.items():
         if steps[cell].overhead is not None:
-            other = steps[cell._replace(hardware=baseline)]
+            other = steps[cell.on(baseline)]
             yield StepShare(cell=cell, baseline=baseline, step=steps[cell], baseline_step=other)
         training, compute, left = speedup.training, speedup.compute_only, speedup.without_input
         if left and training and abs(left.value / training.value - 1) >= NOTABLE:

@@ -8,13 +8,12 @@ rows as well, and so are planned trials without a record: their status is ``miss
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
-from raybench.analysis import trials
 from raybench.analysis.columns import COLUMNS, Dtype
 from raybench.analysis.row import Row, printable
 from raybench.analysis.trials import Filling, Trials
@@ -22,25 +21,6 @@ from raybench.errors import ResultsError, SpecError
 from raybench.record.schema import TrialRecord
 from raybench.record.upgrades import read_record
 from raybench.spec.trial import trial_spec
-
-
-class Loaded(NamedTuple):
-    """What could be read, and what could not."""
-
-    frame: pd.DataFrame
-    """a row for each trial, with the columns of ``COLUMNS``"""
-    problems: tuple[str, ...]
-    """each file that was left out, and why"""
-
-
-def load(folders: Sequence[Path]) -> Loaded:
-    """Read experiments, folders that hold experiments, or single records.
-
-    Raises:
-        ResultsError: a folder does not exist, or none of them holds anything of raybench.
-    """
-    loaded = trials.load(folders)
-    return Loaded(to_frame(loaded.trials), loaded.problems)
 
 
 def to_frame(found: Trials) -> pd.DataFrame:

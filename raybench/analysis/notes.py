@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from raybench.analysis.configurations import Configuration, Key, Mismatch
 from raybench.catalog.hardware import Hardware
@@ -152,28 +153,29 @@ def of_configuration(group: Configuration, allow: Collection[str] = ()) -> list[
 
 
 def refusals(
-    pairs: Iterable[tuple[Key, Key, tuple[Mismatch, ...]]],
+    refused: Mapping[Key, tuple[Mismatch, ...]], baseline: Hardware
 ) -> list[NotComparable]:
-    """Say which cells may not be divided by which, of those that differ in some fields."""
-    found: dict[tuple[Hardware, Hardware, tuple[Mismatch, ...]], list[Key]] = {}
-    for key, over, differing in pairs:
-        found.setdefault((key.hardware, over.hardware, differing), []).append(key)
+    """Say which cells may not be divided by the baseline's, by the fields that differ."""
+    found: dict[tuple[Hardware, tuple[Mismatch, ...]], list[Key]] = {}
+    for key, differing in refused.items():
+        found.setdefault((key.hardware, differing), []).append(key)
     return [
         NotComparable(cells=tuple(keys), baseline=baseline, mismatches=differing)
-        for (_, baseline, differing), keys in found.items()
+        for (_, differing), keys in found.items()
     ]
 
 
-def apart_in_time(group: Configuration, pairs: Iterable[tuple[Key, Key]]) -> list[ApartInTime]:
-    """Find ratios whose sides were measured on one host, one wholly after the other."""
-    started, hosts = (group.trials[name] for name in ("started_at", "hostname"))
+def apart_in_time(
+    group: Configuration, cells: Iterable[Key], baseline: Hardware
+) -> list[ApartInTime]:
+    """Find cells that were measured on one host with the baseline's, and all before or after."""
+    started, hosts = group.samples("started_at"), group.samples("hostname")
     found = []
-    for key, over in pairs:
-        sides = [group.completed[side] for side in (key, over)]
-        places = {hosts[i] for rows in sides for i in rows}
-        if min(map(len, sides)) < 2 or len(places) > 1 or None in places:
+    for key in cells:
+        ours, theirs = started[key], started[key.on(baseline)]
+        places = {*hosts[key], *hosts[key.on(baseline)]}
+        if min(len(ours), len(theirs)) < 2 or len(places) > 1 or None in places:
             continue
-        ours, theirs = ([started[i] for i in rows] for rows in sides)
         if max(ours) < min(theirs) or max(theirs) < min(ours):
             found.append(key)
     return [ApartInTime(cells=tuple(found))] if found else []
@@ -188,33 +190,40 @@ def _repeats(group: Configuration) -> Iterator[Note]:
 
 
 def _not_completed(group: Configuration) -> Iterator[Note]:
-    found: dict[str, Counter[tuple[Key, str]]] = {}
     columns = (group.trials[name] for name in ("status", "reason"))
-    for status, reason, key in zip(*columns, group.cells, strict=True):
-        if status != "completed":
-            found.setdefault(status, Counter())[key, reason or ""] += 1
-    for status, counts in sorted(found.items()):
-        yield NotCompleted(
-            status=status,
-            trials=counts.total(),
-            planned=group.trials.count,
-            counts=_counted(counts),
+    rows = zip(*columns, group.cells, strict=True)
+    found = ((status, key, reason or "") for status, reason, key in rows if status != "completed")
+    for status, counted in _by_kind(group, found):
+        yield NotCompleted(status=status, **counted)
+
+
+def _by_kind(
+    group: Configuration, found: Iterable[tuple[str, Key, str]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Count trials by (kind, cell, reason): yield each kind with the fields of its note."""
+    kinds: dict[str, Counter[tuple[Key, str]]] = {}
+    for kind, key, reason in found:
+        kinds.setdefault(kind, Counter())[key, reason] += 1
+    for kind, counts in sorted(kinds.items()):
+        counted = (Count(cell=key, trials=n, reason=why) for (key, why), n in counts.items())
+        yield (
+            kind,
+            {
+                **{"trials": counts.total(), "planned": group.trials.count},
+                "counts": tuple(counted),
+            },
         )
 
 
 def _attempts(group: Configuration) -> Iterator[Note]:
-    counts: Counter[tuple[Key, str]] = Counter()
-    trials = 0
-    for value, key in zip(group.trials["attempts"], group.cells, strict=True):
-        if value is not None:
-            trials += 1
-            counts[key, ""] += int(value)
-    if trials:
-        yield Attempts(trials=trials, planned=group.trials.count, counts=_counted(counts))
-
-
-def _counted(counts: Counter[tuple[Key, str]]) -> tuple[Count, ...]:
-    return tuple(Count(cell=key, trials=n, reason=reason) for (key, reason), n in counts.items())
+    rows = zip(group.cells, group.trials["attempts"], strict=True)
+    found = [(key, lesser) for key, lesser in rows if lesser is not None]
+    counts: Counter[Key] = Counter()
+    for key, lesser in found:
+        counts[key] += int(lesser)
+    if found:
+        counted = tuple(Count(cell=key, trials=n) for key, n in counts.items())
+        yield Attempts(trials=len(found), planned=group.trials.count, counts=counted)
 
 
 def _not_planned(group: Configuration) -> Iterator[Note]:
@@ -251,17 +260,10 @@ def _autotuned(group: Configuration) -> Iterator[Note]:
 
 
 def _warnings(group: Configuration) -> Iterator[Note]:
-    found: dict[str, Counter[tuple[Key, str]]] = {}
-    for kinds, key in zip(group.trials["warnings"], group.cells, strict=True):
-        for kind in (kinds or "").split():
-            found.setdefault(kind, Counter())[key, ""] += 1
-    for kind, counts in sorted(found.items()):
-        yield Warned(
-            warning=kind,
-            trials=counts.total(),
-            planned=group.trials.count,
-            counts=_counted(counts),
-        )
+    rows = zip(group.trials["warnings"], group.cells, strict=True)
+    found = ((kind, key, "") for kinds, key in rows for kind in (kinds or "").split())
+    for kind, counted in _by_kind(group, found):
+        yield Warned(warning=kind, **counted)
 
 
 DETECTORS: tuple[Callable[[Configuration], Iterable[Note]], ...] = (

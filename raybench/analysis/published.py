@@ -19,7 +19,7 @@ from raybench.analysis.row import MOST, printable
 from raybench.analysis.tables import make_table
 from raybench.analysis.trials import Trials, tidy
 from raybench.catalog.hardware import Hardware
-from raybench.errors import SpecError, nearest
+from raybench.errors import SpecError, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,10 +137,8 @@ def load_published(name: str) -> PublishedResults:
     source, workload = PUBLISHED.get(name, (where, {}))
     path = REFERENCES / f"{name}.csv" if name in PUBLISHED else Path(name)
     if not path.is_file():
-        raise SpecError(
-            f"no reference {where!r}. {nearest(name, PUBLISHED)}".rstrip(),
-            allowed=f"{', '.join(PUBLISHED)}, or a CSV file with the columns {_COLUMNS}",
-        )
+        also = f", or a CSV file with the columns {_COLUMNS}"
+        raise unknown("no reference", where, PUBLISHED, also)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = _rows(csv.DictReader(file), where)

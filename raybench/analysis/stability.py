@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics as exact
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from raybench.analysis.configurations import Configuration, Key
 from raybench.analysis.notes import Note
@@ -93,48 +92,34 @@ class CoLocated(Note):
 
 def of_configuration(group: Configuration) -> list[Note]:
     """Find the cells whose repeats, epochs, steps or clocks are not stable."""
-    samples = _Samples(group)
-    return [
-        *_unstable_repeats(samples),
-        *_drifting_epochs(samples["epoch_times_s"]),
-        *_two_kinds_of_steps(samples),
-        *_throttled(samples["throttle_reasons"]),
-        *_co_located(samples),
-    ]
+    detectors = (
+        *(_unstable_repeats, _drifting_epochs, _two_kinds_of_steps),
+        *(_throttled, _co_located),
+    )
+    return [note for detect in detectors for note in detect(group)]
 
 
-class _Samples:
-    """What the completed trials of each cell hold, by column."""
-
-    def __init__(self, group: Configuration) -> None:
-        self._group = group
-
-    def __getitem__(self, column: str) -> dict[Key, list[Any]]:
-        values = self._group.trials[column]
-        measured = ((key, self._group.completed.get(key)) for key in self._group.keys)
-        return {key: [values[i] for i in rows] for key, rows in measured if rows}
-
-    def isolated(self, cells: Iterable[Key]) -> bool:
-        """Whether every trial of these cells asked for a node for itself."""
-        isolation = self["isolation"]
-        return all(each == "node" for key in cells for each in isolation[key])
+def _isolated(group: Configuration, cells: Iterable[Key]) -> bool:
+    """Whether every trial of these cells asked for a node for itself."""
+    isolation = group.samples("isolation")
+    return all(each == "node" for key in cells for each in isolation[key])
 
 
-def _unstable_repeats(samples: _Samples) -> Iterator[Note]:
-    spreads = [
-        Share(cell=key, fraction=exact.stdev(times) / exact.fmean(times))
-        for key, times in samples["running_time_s"].items()
+def _unstable_repeats(group: Configuration) -> Iterator[Note]:
+    spreads = {
+        key: exact.stdev(times) / exact.fmean(times)
+        for key, times in group.samples("running_time_s").items()
         if len(times) > 2
-    ]
-    spreads = [spread for spread in spreads if spread.fraction > MOST_SPREAD]
-    if spreads:
-        isolated = samples.isolated(spread.cell for spread in spreads)
-        yield UnstableRepeats(spreads=tuple(spreads), isolated=isolated)
+    }
+    found = {key: spread for key, spread in spreads.items() if spread > MOST_SPREAD}
+    if found:
+        shares = (Share(cell=key, fraction=spread) for key, spread in found.items())
+        yield UnstableRepeats(spreads=tuple(shares), isolated=_isolated(group, found))
 
 
-def _drifting_epochs(epoch_times: Mapping[Key, Sequence[Sequence[float] | None]]) -> Iterator[Note]:
+def _drifting_epochs(group: Configuration) -> Iterator[Note]:
     slower, faster = [], []
-    for key, trials in epoch_times.items():
+    for key, trials in group.samples("epoch_times_s").items():
         changes = [_drift(times) for times in trials if times and len(times) > 2]
         drift = exact.median(changes) if changes else 0.0
         if drift > MOST_DRIFT and min(changes) > 0:
@@ -153,13 +138,13 @@ def _drift(times: Sequence[float]) -> float:
     return exact.fmean(times[-third:]) / exact.fmean(times[:third]) - 1
 
 
-def _two_kinds_of_steps(samples: _Samples) -> Iterator[Note]:
+def _two_kinds_of_steps(group: Configuration) -> Iterator[Note]:
     """Tell two kinds of steps by quantiles: two narrow heaps with the quartiles in different ones.
 
     Of a uniform distribution the tails take up 0.4 of what lies between the quartiles, of a
     normal one 0.7; of two separate heaps next to nothing.
     """
-    columns = [samples[name] for name in QUANTILES]
+    columns = [group.samples(name) for name in QUANTILES]
     found = []
     for key in columns[0]:
         for p05, p25, p50, p75, p95 in zip(*(column[key] for column in columns), strict=True):
@@ -171,7 +156,8 @@ def _two_kinds_of_steps(samples: _Samples) -> Iterator[Note]:
         yield TwoKindsOfSteps(steps=tuple(found))
 
 
-def _throttled(reasons: Mapping[Key, Sequence[str | None]]) -> Iterator[Note]:
+def _throttled(group: Configuration) -> Iterator[Note]:
+    reasons = group.samples("throttle_reasons")
     alike: dict[tuple[str, ...], list[Key]] = {}
     for key, texts in reasons.items():
         kinds = sorted({kind for text in texts for kind in (text or "").split()})
@@ -182,11 +168,11 @@ def _throttled(reasons: Mapping[Key, Sequence[str | None]]) -> Iterator[Note]:
         yield Throttled(cells=tuple(cells), trials=sum(held), completed=len(held), reasons=found)
 
 
-def _co_located(samples: _Samples) -> Iterator[Note]:
+def _co_located(group: Configuration) -> Iterator[Note]:
     most = {
         key: max((each for each in beside if isinstance(each, int)), default=0)
-        for key, beside in samples["co_located_trials"].items()
+        for key, beside in group.samples("co_located_trials").items()
     }
     cells = tuple(key for key, trials in most.items() if trials)
     if cells:
-        yield CoLocated(cells=cells, most=max(most.values()), isolated=samples.isolated(cells))
+        yield CoLocated(cells=cells, most=max(most.values()), isolated=_isolated(group, cells))

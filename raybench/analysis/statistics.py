@@ -13,28 +13,21 @@ simulate it). Against a sample without noise, a strongly skewed one of 3 to 10 r
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Verdict = Literal["faster", "slower", "not distinguishable"]
 
 CONFIDENCE = 0.95
 
 
-@dataclass(frozen=True, kw_only=True)
-class Mean:
-    """The mean of independent samples.
-
-    Attributes:
-        value: the mean.
-        half_width: of its 95 % interval by Student's t; None below two samples.
-        n: number of samples.
-    """
+class Mean(NamedTuple):
+    """The mean of independent samples."""
 
     value: float
     half_width: float | None
-    n: int
+    """of its 95 % interval by Student's t; None below two samples"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,15 +46,13 @@ class Ratio:
     terms: tuple[tuple[float, int], ...] = ()
 
     @property
-    def standard_error(self) -> float | None:
-        """Of the logarithm of the ratio, or None without an interval."""
-        return math.sqrt(sum(variance for variance, _ in self.terms)) if self.terms else None
+    def standard_error(self) -> float:
+        """Of the logarithm of the ratio; 0 without terms."""
+        return math.sqrt(sum(variance for variance, _ in self.terms))
 
     @property
-    def degrees_of_freedom(self) -> float | None:
-        """Welch and Satterthwaite's, or None without an interval."""
-        if not self.terms:
-            return None
+    def degrees_of_freedom(self) -> float:
+        """Welch and Satterthwaite's, of the terms, which there have to be."""
         # Relative to the largest, so that no square of a tiny variance becomes 0.
         largest = max(variance for variance, _ in self.terms)
         scaled = [(variance / largest, degrees) for variance, degrees in self.terms]
@@ -70,11 +61,10 @@ class Ratio:
     @property
     def interval(self) -> tuple[float, float] | None:
         """The 95 % interval of the ratio, or None where a side has a single repeat."""
-        error, degrees = self.standard_error, self.degrees_of_freedom
-        if error is None or degrees is None:
+        if not self.terms:
             return None
         try:
-            factor = math.exp(t_quantile(degrees) * error)
+            factor = math.exp(t_quantile(self.degrees_of_freedom) * self.standard_error)
             return self.value / factor, self.value * factor
         except OverflowError:
             return 0.0, math.inf
@@ -82,10 +72,10 @@ class Ratio:
     @property
     def p_value(self) -> float | None:
         """Of the hypothesis that the ratio is 1, two-sided, or None without an interval."""
-        error, degrees = self.standard_error, self.degrees_of_freedom
-        if error is None or degrees is None:
+        if not self.terms:
             return None
-        return _t_two_sided(math.log(self.value) / error, degrees)
+        t = math.log(self.value) / self.standard_error
+        return 2 * _t_below(-abs(t), self.degrees_of_freedom)
 
 
 def mean(samples: Sequence[float]) -> Mean:
@@ -99,9 +89,8 @@ def mean(samples: Sequence[float]) -> Mean:
         raise ValueError("the mean of no sample")
     middle = math.fsum(samples) / n
     if n < 2:
-        return Mean(value=middle, half_width=None, n=n)
-    half_width = t_quantile(n - 1) * math.sqrt(_variance(samples, middle) / n)
-    return Mean(value=middle, half_width=half_width, n=n)
+        return Mean(middle, None)
+    return Mean(middle, t_quantile(n - 1) * math.sqrt(_variance(samples, middle) / n))
 
 
 def ratio_of_means(numerator: Sequence[float], denominator: Sequence[float]) -> Ratio:
@@ -111,17 +100,17 @@ def ratio_of_means(numerator: Sequence[float], denominator: Sequence[float]) -> 
         ValueError: a side has no sample, or one that is not positive and finite.
     """
     sides = (numerator, denominator)
-    for side in sides:
-        if not side or not all(0 < sample < math.inf for sample in side):
-            raise ValueError("a ratio needs positive, finite samples on both sides")
+    if not all(side and all(0 < sample < math.inf for sample in side) for side in sides):
+        raise ValueError("a ratio needs positive, finite samples on both sides")
     above, below = (math.fsum(side) / len(side) for side in sides)
-    n = min(len(numerator), len(denominator))
+    n = min(map(len, sides))
     terms = []
     if n > 1:
-        for side, middle in ((numerator, above), (denominator, below)):
-            relative = [sample / middle for sample in side]
-            terms.append((_variance(relative, 1.0) / len(side), len(side) - 1))
-    return Ratio(value=above / below, n=n, terms=_positive(terms))
+        for side, middle in zip(sides, (above, below), strict=True):
+            variance = _variance([sample / middle for sample in side], 1.0) / len(side)
+            if variance > 0:  # repeats equal to the last digit say nothing about the spread
+                terms.append((variance, len(side) - 1))
+    return Ratio(value=above / below, n=n, terms=tuple(terms))
 
 
 def geometric_mean(ratios: Sequence[Ratio]) -> Ratio:
@@ -171,10 +160,10 @@ def below(ratio: Ratio, limit: float) -> float | None:
 
     None without an interval.
     """
-    error, degrees = ratio.standard_error, ratio.degrees_of_freedom
-    if error is None or degrees is None:
+    if not ratio.terms:
         return None
-    return _t_below(math.log(ratio.value / limit) / error, degrees)
+    t = math.log(ratio.value / limit) / ratio.standard_error
+    return _t_below(t, ratio.degrees_of_freedom)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -192,20 +181,11 @@ def _variance(samples: Sequence[float], middle: float) -> float:
     return math.fsum((sample - middle) ** 2 for sample in samples) / (len(samples) - 1)
 
 
-def _positive(terms: Iterable[tuple[float, int]]) -> tuple[tuple[float, int], ...]:
-    """Repeats that are equal to the last digit say nothing about the spread."""
-    return tuple((variance, degrees) for variance, degrees in terms if variance > 0)
-
-
 def t_quantile(degrees: float) -> float:
     """Return the half width of a 95 % interval in standard errors, by Student's t."""
     from scipy.special import stdtrit  # noqa: PLC0415 - single runs need no scipy
 
     return float(stdtrit(degrees, (1 + CONFIDENCE) / 2))
-
-
-def _t_two_sided(t: float, degrees: float) -> float:
-    return 2 * _t_below(-abs(t), degrees)
 
 
 def _t_below(t: float, degrees: float) -> float:

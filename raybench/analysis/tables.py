@@ -7,19 +7,18 @@ values has tables of its own (``configurations``).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
 from raybench.analysis import notes, stability
+from raybench.analysis.cells import Cell, mean_figures, ratio_figures
 from raybench.analysis.configurations import Configuration, Key, configurations
-from raybench.analysis.means import Cell, mean_figures
 from raybench.analysis.notes import Note
 from raybench.analysis.quantities import DEFAULT_TABLES, QUANTITIES, Options, Quantity
-from raybench.analysis.speedup import ratio_figures
 from raybench.analysis.trials import Trials
 from raybench.catalog.hardware import Hardware
-from raybench.errors import SpecError, nearest
+from raybench.errors import SpecError, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,10 +48,6 @@ class Table:
     means: Mapping[Hardware, Cell]
     notes: tuple[Note, ...]
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return a row for each cell, as ``cells_frame`` does of several tables."""
-        return cells_frame([self])
-
 
 def cells_frame(tables: Iterable[Table]) -> pd.DataFrame:
     """Return a row for each cell of tables, unrounded."""
@@ -63,7 +58,8 @@ def cells_frame(tables: Iterable[Table]) -> pd.DataFrame:
             "table": table.quantity.name,
             "configuration": table.configuration,
             "baseline": table.baseline and str(table.baseline),
-            **key.document(),
+            **key._asdict(),
+            "hardware": str(key.hardware),
             **asdict(cell),
         }
         for table in tables
@@ -103,44 +99,43 @@ def make_tables(
     options = options or Options()
     for name in names:
         if name not in QUANTITIES:
-            raise SpecError(
-                f"unknown table {name!r}. {nearest(name, QUANTITIES)}".rstrip(),
-                allowed=", ".join(QUANTITIES),
-            )
+            raise unknown("unknown table", name, QUANTITIES)
     trials = Trials.of(frame)
     found = configurations(trials, options.allow_mismatch)
-    unknown = set(options.prices or ()) - set(trials["hardware"])
-    if unknown:
+    labels = set(trials["hardware"])
+    unpriced = set(options.prices or ()) - labels
+    if unpriced:
         raise SpecError(
-            f"a price for {', '.join(sorted(unknown))}, which has no results",
-            allowed=", ".join(sorted(set(trials["hardware"]))),
+            f"a price for {', '.join(sorted(unpriced))}, which has no results",
+            allowed=", ".join(sorted(labels)),
         )
-    check_baseline(options.baseline, {hardware for group in found for hardware in group.hardware})
+    check_baseline(options.baseline, found)
     return [
         Section(
             configuration=group.name,
             tables=tuple(make_table(name, group, options) for name in names),
-            notes=(
-                *notes.of_configuration(group, options.allow_mismatch),
-                *stability.of_configuration(group),
-            ),
+            notes=notes_of(group, options),
         )
         for group in found
     ]
 
 
-def check_baseline(baseline: Hardware | None, known: Collection[Hardware]) -> None:
+def notes_of(group: Configuration, options: Options) -> tuple[Note, ...]:
+    """Return what a reader has to know of all figures of a configuration."""
+    found = notes.of_configuration(group, options.allow_mismatch)
+    return (*found, *stability.of_configuration(group))
+
+
+def check_baseline(baseline: Hardware | None, groups: Sequence[Configuration]) -> None:
     """Refuse a baseline that has no results.
 
     Raises:
         SpecError: with the nearest.
     """
+    known = {hardware for group in groups for hardware in group.hardware}
     if baseline is not None and baseline not in known:
         names = [str(hardware) for hardware in sorted(known)]
-        raise SpecError(
-            f"no results on the baseline '{baseline}'. {nearest(str(baseline), names)}".rstrip(),
-            allowed=", ".join(names),
-        )
+        raise unknown("no results on the baseline", str(baseline), names)
 
 
 def make_table(name: str, group: Configuration, options: Options) -> Table:
@@ -148,15 +143,13 @@ def make_table(name: str, group: Configuration, options: Options) -> Table:
     quantity = QUANTITIES[name]
     values = quantity.values(group.trials, options)
     quantity = quantity.with_options(options)
-    baseline, hardware = None, group.hardware
+    baseline = None
     if quantity.less is None:
         figures = mean_figures(group, quantity, values)
     else:
         baseline = options.baseline or group.slowest
-        hardware = tuple(each for each in hardware if each != baseline)
-        figures = ratio_figures(
-            group, values, options.baseline, less=quantity.less, allow=options.allow_mismatch
-        )
+        figures = ratio_figures(group, quantity.less, values, options)
+    hardware = (each for each in group.hardware if each != baseline)
     return Table(
         quantity=quantity,
         configuration=group.name,
@@ -165,5 +158,5 @@ def make_table(name: str, group: Configuration, options: Options) -> Table:
         columns=tuple((each, dataset) for each in hardware for dataset in group.datasets),
         cells=figures.cells,
         means=figures.means,
-        notes=figures.notes,
+        notes=tuple(figures.notes),
     )

@@ -15,7 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from raybench.errors import SpecError, nearest
+from raybench.errors import SpecError, unknown
 
 BUILT_IN = "raybench"
 """Origin of what comes with raybench: without a version, which is not what tells it apart."""
@@ -130,11 +130,7 @@ class Registry(Mapping[str, T]):
         folded = name.casefold()
         if folded in self:
             return folded
-        known = [*self.built_in, *self._entry_points]
-        raise SpecError(
-            f"unknown {self.kind} {name!r}. {nearest(name, known)}".rstrip(),
-            allowed=", ".join(known) + also,
-        )
+        raise unknown(f"unknown {self.kind}", name, [*self.built_in, *self._entry_points], also)
 
     def in_order(self, names: Iterable[str]) -> list[str]:
         """Return names, each once: those built in in their order, then any others by alphabet."""

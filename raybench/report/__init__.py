@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
-from raybench.errors import SpecError, nearest
+from raybench.errors import unknown
 
 if TYPE_CHECKING:
     from raybench.report.parts import Part
@@ -52,7 +52,4 @@ def check_format(tablefmt: str) -> None:
 
     known = list(dict.fromkeys([*FORMATS, *DOCUMENTS, *tabulate.tabulate_formats]))
     if tablefmt not in known:
-        raise SpecError(
-            f"unknown format {tablefmt!r}. {nearest(tablefmt, known)}".rstrip(),
-            allowed=", ".join(known),
-        )
+        raise unknown("unknown format", tablefmt, known)

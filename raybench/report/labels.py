@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from raybench.analysis.cells import Cell
 from raybench.analysis.configurations import Key
-from raybench.analysis.means import Cell
 from raybench.analysis.quantities import Quantity
 from raybench.analysis.tables import Table
 from raybench.catalog.datasets import DATASETS

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import singledispatch
 
-from raybench.analysis import means, notes, speedup, stability
+from raybench.analysis import cells as figures
+from raybench.analysis import notes, stability
 from raybench.analysis.configurations import Key, Mismatch, Value
 from raybench.analysis.tables import Table
 from raybench.catalog.hardware import Hardware
@@ -157,17 +158,17 @@ def _(note: notes.ApartInTime) -> str:
 
 
 @sentence.register
-def _(note: means.Unmeasured) -> str:
+def _(note: figures.Unmeasured) -> str:
     return f"n/a: {note.reason} {cells(note.cells)}"
 
 
 @sentence.register
-def _(_note: means.MeanIntervals) -> str:
+def _(_note: figures.MeanIntervals) -> str:
     return "±: 95 % interval of the mean over independent repeats (Student's t)"
 
 
 @sentence.register
-def _(note: speedup.OverBaseline) -> str:
+def _(note: figures.OverBaseline) -> str:
     slowest = "" if note.chosen else ", the slowest measured (--baseline chooses another)"
     less = f", less {note.less}" if note.less else ""
     return (
@@ -177,7 +178,7 @@ def _(note: speedup.OverBaseline) -> str:
 
 
 @sentence.register
-def _(note: speedup.RatioIntervals) -> str:
+def _(note: figures.RatioIntervals) -> str:
     return (
         "[ ]: 95 % interval on the log scale (Welch); ≈: not distinguishable from "
         f"{note.equal} (5 %{holms(note.cells)})"
@@ -190,7 +191,7 @@ def holms(number: int) -> str:
 
 
 @sentence.register
-def _(_note: speedup.SingleRuns) -> str:
+def _(_note: figures.SingleRuns) -> str:
     return "a single run on either side has no interval and no verdict"
 
 

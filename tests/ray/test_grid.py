@@ -18,8 +18,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from raybench.analysis.frame import from_experiment_analysis, load
+from raybench.analysis.frame import from_experiment_analysis, to_frame
 from raybench.analysis.tables import make_tables
+from raybench.analysis.trials import load
 from raybench.errors import ClusterError
 from raybench.launch.grid import run_grid
 from raybench.launch.options import Nobody, RunOptions
@@ -96,7 +97,7 @@ def test_the_analysis_of_tunes_results_is_that_of_the_records(tmp_path: Path) ->
     # Tune's own view agrees: what did not complete is an error there.
     assert (len(results), results.num_errors) == (len(kinds), len(BAD))
 
-    frame = load([experiment.folder]).frame
+    frame = to_frame(load([experiment.folder]).trials)
     tables = str(Tables(make_tables(frame)))
     analysis = ExperimentAnalysis(results.experiment_path)
     for source in (results, analysis):

@@ -59,8 +59,8 @@ TESTED_BY = {
     **dict.fromkeys(("analysis/columns", "analysis/row"), "unit/analysis/test_frame.py"),
     **dict.fromkeys(
         (
-            *("analysis/configurations", "analysis/means", "analysis/notes"),
-            *("analysis/quantities", "analysis/speedup", "analysis/stability"),
+            *("analysis/cells", "analysis/configurations", "analysis/notes"),
+            *("analysis/quantities", "analysis/stability"),
         ),
         "unit/analysis/test_tables.py",
     ),

@@ -18,16 +18,22 @@ from raybench.analysis import frame as frames
 from raybench.analysis.columns import COLUMNS
 from raybench.analysis.row import printable
 from raybench.analysis.tables import make_tables
+from raybench.analysis.trials import load as load_trials
 from raybench.errors import RaybenchError, ResultsError
 from raybench.record.store import Experiment
 from raybench.report.tables import Tables
 from raybench.spec.trial import TrialSpec, trial_spec
 
 
+def load(folders):
+    trials, problems = load_trials(folders)
+    return frames.to_frame(trials), problems
+
+
 def test_a_row_for_each_record_with_every_documented_column(tmp_path):
     records = [*make_grid(2), make_failed(dataset="kmnist")]
     write_records(tmp_path, records)
-    frame, problems = frames.load([tmp_path])
+    frame, problems = load([tmp_path])
     assert problems == ()
     assert len(frame) == len(records)
     assert list(frame) == list(COLUMNS)
@@ -75,16 +81,16 @@ def test_several_folders_and_single_files(tmp_path):
     first = write_records(tmp_path, [make_record(hardware="P100")], "first")
     second = write_records(tmp_path / "elsewhere", [make_record(hardware="K80")], "second")
     (single,) = (first / "records").iterdir()
-    assert len(frames.load([first, second]).frame) == 2
-    assert len(frames.load([tmp_path, tmp_path / "elsewhere"]).frame) == 2
-    assert len(frames.load([first / "records"]).frame) == 1
-    assert len(frames.load([single]).frame) == 1
+    assert len(load([first, second])[0]) == 2
+    assert len(load([tmp_path, tmp_path / "elsewhere"])[0]) == 2
+    assert len(load([first / "records"])[0]) == 1
+    assert len(load([single])[0]) == 1
 
 
 def test_a_copy_of_a_trial_is_counted_once_and_named(tmp_path):
     write_records(tmp_path, [make_record()], "first")
     shutil.copytree(tmp_path / "first", tmp_path / "copy")
-    frame, (problem,) = frames.load([tmp_path])
+    frame, (problem,) = load([tmp_path])
     assert len(frame) == 1
     assert "counted once" in problem
     assert "first" in problem
@@ -97,10 +103,10 @@ def test_planned_trials_without_a_record_are_missing(tmp_path):
     ]
     experiment = Experiment(tmp_path / "unit")
     experiment.write_plan("", planned)
-    frame, _ = frames.load([tmp_path])
+    frame, _ = load([tmp_path])
     assert list(frame["status"]) == ["missing", "missing"]
     write_records(tmp_path, [make_record(epochs=10, train_limit=None, eval_limit=None)])
-    frame, _ = frames.load([tmp_path])
+    frame, _ = load([tmp_path])
     assert sorted(zip(frame["hardware"], frame["status"], strict=True)) == [
         ("K80", "missing"),
         ("P100", "completed"),
@@ -110,7 +116,7 @@ def test_planned_trials_without_a_record_are_missing(tmp_path):
 def test_a_damaged_manifest_is_named_and_the_rest_analysed(tmp_path):
     folder = write_records(tmp_path, [make_record()])
     (folder / "manifest.json").write_text('{"trials": ["cut')
-    frame, (problem,) = frames.load([folder])
+    frame, (problem,) = load([folder])
     assert len(frame) == 1
     assert "manifest" in problem
 
@@ -138,7 +144,7 @@ def test_each_bad_file_is_named_and_the_rest_analysed(tmp_path):
     (folder / "latin.json").write_bytes(b'{"schema_version": 1, "x": "\xff"}')
     (folder / "folder.json").mkdir()
     os.mkfifo(folder / "pipe.json")
-    frame, problems = frames.load([tmp_path])
+    frame, problems = load([tmp_path])
     assert len(frame) == 1
     assert len(problems) == len(bad) + 4
     for name in (*bad, "large", "latin", "folder", "pipe"):
@@ -150,15 +156,15 @@ def test_each_bad_file_is_named_and_the_rest_analysed(tmp_path):
 
 def test_nothing_to_read_says_so_with_what_was_wrong(tmp_path):
     with pytest.raises(ResultsError, match="no records in"):
-        frames.load([tmp_path])
+        load([tmp_path])
     (tmp_path / "unit" / "records").mkdir(parents=True)
     (tmp_path / "unit" / "records" / "a.json").write_text("{}")
     with pytest.raises(ResultsError, match=r"a\.json: not a raybench record"):
-        frames.load([tmp_path])
+        load([tmp_path])
     with pytest.raises(ResultsError, match=r"a\.json, .*a\.json, .*a\.json and 5 more\n"):
-        frames.load([tmp_path / "unit" / "records" / "a.json"] * 8)
+        load([tmp_path / "unit" / "records" / "a.json"] * 8)
     with pytest.raises(ResultsError, match="no results at"):
-        frames.load([tmp_path / "absent"])
+        load([tmp_path / "absent"])
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
@@ -167,7 +173,7 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path):
     (folder / "records").chmod(0)
     try:
         with pytest.raises(ResultsError, match="cannot read"):
-            frames.load([folder])
+            load([folder])
     finally:
         (folder / "records").chmod(0o700)
 
@@ -180,7 +186,7 @@ def test_no_bytes_make_a_traceback(tmp_path, data, cut, at):
     path = tmp_path / "any.json"
     path.write_bytes(damaged)
     with suppress(ResultsError):  # refused in words, or analysed
-        str(Tables(make_tables(frames.load([path]).frame)))
+        str(Tables(make_tables(load([path])[0])))
 
 
 _json = st.recursive(
@@ -202,7 +208,7 @@ def test_no_value_in_any_field_makes_a_traceback(tmp_path, data, value):
     path = tmp_path / "any.json"
     path.write_text(json.dumps(content))
     with suppress(RaybenchError):  # refused in words, or analysed
-        frame, _ = frames.load([path])
+        frame, _ = load([path])
         for fmt in ("github", "latex", "csv", "json"):
             Tables(make_tables(frame)).render(fmt)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raybench.analysis.means import Cell
+from raybench.analysis.cells import Cell
 from raybench.analysis.quantities import QUANTITIES
 from raybench.report.labels import cell_text, counted, listed
 
