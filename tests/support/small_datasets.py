@@ -87,12 +87,11 @@ def publish(
         )
         for file in source.files
     )
-    pairs = ((files[0], files[1]), (files[2], files[3]))
     dataset = replace(
         DATASETS[name],
         train_images=TRAIN_IMAGES,
         eval_images=EVAL_IMAGES,
-        source=replace(source, files=files, pairs=pairs),
+        source=replace(source, files=files),
         checksums=checksums() if checksums_are_known else None,
     )
     monkeypatch.setitem(DATASETS.built_in, name, dataset)

@@ -65,12 +65,6 @@ def load_dataset(
 ) -> ImageSet:
     """Return a dataset, or the first ``train_limit`` and ``eval_limit`` images of it.
 
-    Args:
-        name: as in ``DATASETS``.
-        workspace: the folders of datasets and of what is decoded from them.
-        train_limit: images to train on, or None for all.
-        eval_limit: images to evaluate on, or None for all.
-
     Raises:
         DataError: the dataset is absent, damaged or smaller than a limit.
     """
@@ -81,17 +75,13 @@ def load_dataset(
         arrays = _arrays(dataset.source.make(train_count, eval_count))
         checksums = {part: checksum(array) for part, array in arrays.items()}
     else:
-        found = cached(
+        state = dataset.source.state(name, workspace.data)
+        arrays, checksums = cached(
             name,
-            [
-                dataset.source.state(name, workspace.data),
-                DATASETS.origin(name),
-                dataset.reader_checksum,
-            ],
+            [state, DATASETS.origin(name), dataset.reader_checksum],
             lambda scratch: _arrays(dataset.decoded(workspace.data, scratch)),
             workspace.cache,
         )
-        arrays, checksums = found.arrays, found.checksums
     identity = json.dumps([checksums, (train_count, eval_count)], sort_keys=True)
     return ImageSet(
         name=name,
@@ -109,17 +99,7 @@ def is_published(name: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """What ``raybench data list`` says of a dataset; only its name is known if it is broken.
-
-    Attributes:
-        name: what specs call it.
-        title: what tables call it.
-        train_images: images to train on.
-        eval_images: images to evaluate on.
-        num_classes: classes.
-        origin: the distribution and version that it comes with.
-        state: ``present``, ``absent``, or what else is wrong with it.
-    """
+    """What ``raybench data list`` says of a dataset; little more than its name if it is broken."""
 
     name: str
     title: str | None = None
@@ -128,6 +108,7 @@ class Listed:
     num_classes: int | None = None
     origin: str
     state: str
+    """``present``, ``absent``, or what else is wrong with it"""
 
 
 def listed(root: Path) -> list[Listed]:
@@ -166,18 +147,13 @@ def verify(name: str, root: Path) -> list[Finding]:
         with tempfile.TemporaryDirectory() as scratch:
             train, evaluation = dataset.decoded(root, Path(scratch))
     except DataError as error:
-        return [
-            *findings,
-            Finding(dataset=name, path=folder, state="damaged", detail=error.message),
-        ]
-    known = (
-        "their checksums match"
-        if dataset.checksums
-        else ("no checksum of the arrays is known here, structure checked")
-    )
+        return [*findings, Finding(name, folder, "damaged", error.message)]
+    known = "no checksum of the arrays is known here, structure checked"
+    if dataset.checksums:
+        known = "their checksums match"
     size = "×".join(map(str, train.images.shape[1:]))
     detail = f"{len(train):,} and {len(evaluation):,} images of {size} decoded; {known}"
-    return [*findings, Finding(dataset=name, path=folder, state="ok", detail=detail)]
+    return [*findings, Finding(name, folder, "ok", detail)]
 
 
 def _arrays(splits: Splits) -> dict[str, NDArray[Any]]:

@@ -13,8 +13,8 @@ import shutil
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 from raybench.catalog.datasets.idx import idx_problem
 from raybench.catalog.datasets.sources import OTHER_FOLDER, Finding, Source
@@ -40,7 +40,7 @@ class PublishedFile:
     @property
     def name(self) -> str:
         """Its name without folders."""
-        return PurePosixPath(self.path).name
+        return Path(self.path).name
 
     def checksum_is_known(self, path: Path) -> bool:
         """Whether a checksum is published for the file as it lies there."""
@@ -65,13 +65,17 @@ class Published(Source):
         torchvision_class: the class in ``torchvision.datasets`` that downloads them.
         files: all of them.
         archive: all of them in one published file, which is read where they do not all lie there.
-        pairs: the images and the labels of each split, where they lie in idx files of their own.
     """
 
     torchvision_class: str
     files: tuple[PublishedFile, ...]
     archive: PublishedFile | None = None
-    pairs: tuple[tuple[PublishedFile, PublishedFile], ...] = ()
+
+    @property
+    def pairs(self) -> list[tuple[PublishedFile, PublishedFile]]:
+        """The images and the labels of each split, where they lie in idx files of their own."""
+        idx = [file for file in self.files if file.shape]
+        return list(zip(idx[::2], idx[1::2], strict=True))
 
     def folder(self, root: Path) -> Path:
         """Return the folder that the files lie in."""
@@ -98,32 +102,30 @@ class Published(Source):
     def presence(self, name: str, root: Path) -> str:
         """Say in a word whether it is there, or how much of it is not."""
         absent, needed = len(self.absent(root)), len(self._choose(root))
-        return (
-            f"{absent} of {needed} files absent"
-            if 0 < absent < needed
-            else super().presence(name, root)
-        )
+        if 0 < absent < needed:
+            return f"{absent} of {needed} files absent"
+        return super().presence(name, root)
 
     def findings(self, name: str, root: Path) -> list[Finding]:
         """Check each file against its published checksum, or its structure where it has none."""
         return [self._finding(name, file, path) for file, path in self._choose(root)]
 
     def _finding(self, name: str, file: PublishedFile, path: Path) -> Finding:
-        state: Literal["ok", "absent", "damaged"] = "ok"
-        detail = "checksum matches" if file.checksum_is_known(path) else "header and size are right"
         if not _is_file(path):
-            state, detail = "absent", "not there"
-        elif problem := file.problem(path):
-            state, detail = "damaged", problem
-        return Finding(dataset=name, path=path, state=state, detail=detail)
+            return Finding(name, path, "absent", "not there")
+        if problem := file.problem(path):
+            return Finding(name, path, "damaged", problem)
+        known = file.checksum_is_known(path)
+        return Finding(
+            name, path, "ok", "checksum matches" if known else "header and size are right"
+        )
 
     def laid_out(self, name: str, root: Path, scratch: Path) -> Path:
         """Return ``scratch`` with the files, checked and unpacked, by their own names."""
         self.state(name, root)
         scratch.mkdir(parents=True, exist_ok=True)
         for file, path in self._choose(root):
-            problem = file.problem(path)
-            if problem:
+            if problem := file.problem(path):
                 raise DataError(
                     f"{path} is damaged or unreadable: {problem}",
                     hint=f"remove it, then `raybench data fetch {name}` where there is internet",
@@ -142,29 +144,11 @@ class Published(Source):
         complete = all(_is_file(root / file.path) for file in self.files)
         if self.archive and not complete and _is_file(root / self.archive.path):
             return [(self.archive, root / self.archive.path)]
-        chosen = []
-        for file in self.files:
-            packed = root / f"{file.path}.gz"
-            use_packed = file.gz_md5 is not None and _is_file(packed)
-            chosen.append((file, packed if use_packed else root / file.path))
-        return chosen
-
-
-def idx_archives(torchvision_class: str, *, gz_md5: Sequence[str]) -> Published:
-    """Return the four files of a dataset of the MNIST family.
-
-    Args:
-        torchvision_class: the class in ``torchvision.datasets`` that downloads them.
-        gz_md5: published checksums of the packed images and labels to train on, then to evaluate.
-    """
-    names = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-    shapes = ((60_000, 28, 28), (60_000,), (10_000, 28, 28), (10_000,))
-    files = tuple(
-        PublishedFile(path=f"{torchvision_class}/raw/{name}-ubyte", shape=shape, gz_md5=md5)
-        for name, shape, md5 in zip(names, shapes, gz_md5, strict=True)
-    )
-    pairs = ((files[0], files[1]), (files[2], files[3]))
-    return Published(torchvision_class=torchvision_class, files=files, pairs=pairs)
+        packed = {file: root / f"{file.path}.gz" for file in self.files if file.gz_md5}
+        return [
+            (file, packed[file] if file in packed and _is_file(packed[file]) else root / file.path)
+            for file in self.files
+        ]
 
 
 def _extract(archive: Path, files: Sequence[PublishedFile], into: Path) -> None:
@@ -194,7 +178,7 @@ def _checksum_problem(path: Path, md5: str | None) -> str | None:
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             found.update(block)
+        size = file.tell()
     if found.hexdigest() == md5:
         return None
-    size = path.stat().st_size
     return f"its MD5 is {found.hexdigest()} over {size:,} bytes, and should be {md5}"

@@ -33,21 +33,14 @@ __all__ = ["Dataset", "Folder", "Generated", "ImageSet", "Package", "Split", "Sp
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSet:
-    """A dataset as a trial uses it.
-
-    Attributes:
-        name: as in ``DATASETS``.
-        train: the images to train on.
-        eval: the images to evaluate on.
-        num_classes: classes; labels run from 0 to num_classes - 1.
-        fingerprint: a hash of the dataset's content and of how much of it is used.
-    """
+    """A dataset as a trial uses it."""
 
     name: str
     train: Split
     eval: Split
     num_classes: int
     fingerprint: str
+    """a hash of the dataset's content and of how much of it is used"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,6 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,26 +26,17 @@ FORMAT = 1
 CHECKSUMS = "sha256.json"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cached:
-    """Arrays by their names, found to be what their checksums say.
+def cached(
+    name: str, state: Any, decode: Callable[[Path], Arrays], cache: Path
+) -> tuple[Arrays, dict[str, str]]:
+    """Return a dataset's arrays and their SHA-256, decoding them first where that is needed.
 
-    Attributes:
-        arrays: mapped copy-on-write: trials share their pages, and none can write to the files.
-        checksums: SHA-256 of each.
-    """
-
-    arrays: Arrays
-    checksums: dict[str, str]
-
-
-def cached(name: str, state: Any, decode: Callable[[Path], Arrays], cache: Path) -> Cached:
-    """Return a dataset's arrays from the cache, decoding them first where that is needed.
+    They are mapped copy-on-write: trials share their pages, and none can write to the files.
 
     Args:
         name: the dataset.
         state: what the arrays depend on, as JSON.
-        decode: makes the arrays; it is given a scratch folder.
+        decode: makes the arrays by their names; it is given a scratch folder.
         cache: the folder of decoded datasets, and of whatever else.
 
     Raises:
@@ -56,8 +46,7 @@ def cached(name: str, state: Any, decode: Callable[[Path], Arrays], cache: Path)
     folder = cache / "datasets" / f"{name}-{key}"
     # Other trials may be writing or replacing the same folder; each attempt sees what they did.
     for _ in range(3):
-        found = _read(folder)
-        if found is not None:
+        if found := _read(folder):
             return found
         try:
             _write(folder, decode)
@@ -72,7 +61,7 @@ def cached(name: str, state: Any, decode: Callable[[Path], Arrays], cache: Path)
     )
 
 
-def _read(folder: Path) -> Cached | None:
+def _read(folder: Path) -> tuple[Arrays, dict[str, str]] | None:
     """Return what a cache folder holds, or None where it is absent or damaged."""
     import numpy as np  # noqa: PLC0415 - specs are checked without numpy
 
@@ -85,7 +74,7 @@ def _read(folder: Path) -> Cached | None:
     except (OSError, EOFError, ValueError, TypeError):
         return None
     intact = all(checksum(arrays[part]) == expected for part, expected in checksums.items())
-    return Cached(arrays=arrays, checksums=checksums) if intact else None
+    return (arrays, checksums) if intact else None
 
 
 def _write(folder: Path, decode: Callable[[Path], Arrays]) -> None:
@@ -103,18 +92,14 @@ def _write(folder: Path, decode: Callable[[Path], Arrays]) -> None:
             np.save(fresh / f"{part}.npy", array, allow_pickle=False)
         checksums = {part: checksum(array) for part, array in arrays.items()}
         (fresh / CHECKSUMS).write_text(json.dumps(checksums))
-        _move_into_place(fresh, folder, aside=Path(scratch, "damaged"))
-
-
-def _move_into_place(fresh: Path, folder: Path, aside: Path) -> None:
-    try:
-        fresh.rename(folder)
-    except OSError:
-        if not folder.exists():
-            raise
-        if _read(folder) is not None:
-            return  # another trial was quicker, with the same arrays
-        # Yet another trial may be replacing what is damaged just now; the caller looks again.
-        with contextlib.suppress(OSError):
-            folder.rename(aside)
+        try:
             fresh.rename(folder)
+        except OSError:
+            if not folder.exists():
+                raise
+            # Another trial was quicker, with the same arrays; or what is there is damaged, and yet
+            # another trial may be replacing it just now: the caller looks again.
+            if _read(folder) is None:
+                with contextlib.suppress(OSError):
+                    folder.rename(Path(scratch, "damaged"))
+                    fresh.rename(folder)

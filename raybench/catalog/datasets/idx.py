@@ -26,9 +26,7 @@ def idx_problem(path: Path, shape: tuple[int, ...]) -> str | None:
     if found != shape:
         return f"its header says {_times(found)}, and should say {_times(shape)}"
     size, whole = path.stat().st_size, len(expected) + math.prod(shape)
-    if size != whole:
-        return f"it has {size:,} bytes, and should have {whole:,}"
-    return None
+    return None if size == whole else f"it has {size:,} bytes, and should have {whole:,}"
 
 
 def _times(shape: tuple[int, ...]) -> str:
@@ -37,9 +35,7 @@ def _times(shape: tuple[int, ...]) -> str:
 
 def read_split(images: Path, labels: Path) -> Split:
     """Return the images and labels of two sound files, packed or unpacked."""
-    import numpy as np  # noqa: PLC0415 - specs are checked without numpy
-
-    return Split(_read(images), _read(labels).astype(np.int64))
+    return Split(_read(images), _read(labels).astype("int64"))
 
 
 def read_idx(folder: Path) -> Splits:

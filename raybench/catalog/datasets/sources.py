@@ -16,21 +16,15 @@ from raybench.errors import DataError
 OTHER_FOLDER = "RAYBENCH_DATA or --data names another folder"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Finding:
-    """What became of looking at one file of a dataset, or at all that is decoded from them.
-
-    Attributes:
-        dataset: the dataset that it belongs to.
-        path: where it lies, or should.
-        state: whether it can be used.
-        detail: how that is known, or what is wrong.
-    """
+    """What became of looking at one file of a dataset, or at all that is decoded from them."""
 
     dataset: str
     path: Path
     state: Literal["ok", "absent", "damaged"]
     detail: str
+    """how the state is known, or what is wrong"""
 
 
 class Source(ABC):
@@ -62,10 +56,7 @@ class Source(ABC):
         try:
             self.state(name, root)
         except DataError as error:
-            found = Finding(
-                dataset=name, path=self.folder(root), state="absent", detail=error.message
-            )
-            return [found]
+            return [Finding(name, self.folder(root), "absent", error.message)]
         return []
 
     def presence(self, name: str, root: Path) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
+from typing import NamedTuple
 
 from raybench.catalog.datasets.archives import Published, PublishedFile
 from raybench.catalog.datasets.base import Dataset
@@ -24,19 +25,15 @@ from raybench.errors import DataError
 DOWNLOAD_TIMEOUT_S = 30.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Staged:
-    """What became of the files that a dataset needs.
-
-    Attributes:
-        copied: where those lie now that were found.
-        absent: where the others should lie, and do not.
-        refused: what was found and is not one of them, with the reason.
-    """
+class Staged(NamedTuple):
+    """What became of the files that a dataset needs."""
 
     copied: list[Path]
+    """where those lie now that were found"""
     absent: list[Path]
+    """where the others should lie"""
     refused: list[str]
+    """what was found and is not one of them, with the reason"""
 
 
 def stage(dataset: Dataset, source: Path, root: Path, known: Collection[Dataset] = ()) -> Staged:
@@ -78,7 +75,7 @@ def stage(dataset: Dataset, source: Path, root: Path, known: Collection[Dataset]
             f"cannot write to {root}: {error.strerror or error}",
             hint="make room there, or name another folder with --data or RAYBENCH_DATA",
         ) from None
-    return Staged(copied=targets, absent=published.absent(root), refused=search.refused)
+    return Staged(targets, published.absent(root), search.refused)
 
 
 def fetch(dataset: Dataset, root: Path) -> list[Path]:
@@ -148,8 +145,7 @@ class _Search:
             names = [f"{file.name}.gz", f"{dotted}.gz", file.name, dotted]
         sound: dict[bytes, Path] = {}
         for path in (path for name in names for path in self.there.get(name, ())):
-            problem = file.problem(path)
-            if problem:
+            if problem := file.problem(path):
                 self.refused.append(f"{path}: {problem}")
             elif file.checksum_is_known(path):
                 return [path]
@@ -165,17 +161,14 @@ class _Search:
             paths: read_split(*paths).checksum
             for paths in itertools.product(*(sound[file] for file in pair))
         }
-        if self.dataset.checksums:
-            kept = {
-                path
-                for paths in splits
-                if splits[paths] in self.dataset.checksums
-                for path in paths
-            }
-        else:
-            others = {known for other in self.known for known in other.checksums or ()}
-            taken = {path for paths in splits if splits[paths] in others for path in paths}
-            kept = {path for paths in splits for path in paths} - taken
+
+        def held_by(*datasets: Dataset) -> set[Path]:
+            wanted = {known for dataset in datasets for known in dataset.checksums or ()}
+            return {path for paths in splits if splits[paths] in wanted for path in paths}
+
+        kept = held_by(self.dataset)
+        if not self.dataset.checksums:
+            kept = {path for paths in splits for path in paths} - held_by(*self.known)
         for file in pair if splits else ():
             self.refused += [
                 f"{path}: what it holds is not {self.dataset.title}'s"
