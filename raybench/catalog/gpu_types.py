@@ -40,68 +40,6 @@ SLICE = re.compile(r"\bMIG\b|-[0-9]+[ABCQ]$")
 """In the name of a part of a GPU: ``NVIDIA A100-SXM4-40GB MIG 1g.5gb``, or the vGPU ``A40-24Q``."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Datasheet:
-    """What the maker says of one device; None where he does not.
-
-    Attributes:
-        device_name: regular expression that is found in the own name of the devices described.
-        fp32_tflops: peak of single precision outside tensor cores, in 10^12 operations per second.
-        tf32_tflops: peak of TF32 on tensor cores.
-        bf16_tflops: peak of bfloat16.
-        fp16_tflops: peak of half precision, where there is a faster path for it than for single.
-        memory_gb_per_s: memory bandwidth in 10^9 bytes per second.
-        source: where the figures come from, or why there are none.
-    """
-
-    device_name: str = ""
-    fp32_tflops: float | None = None
-    tf32_tflops: float | None = None
-    bf16_tflops: float | None = None
-    fp16_tflops: float | None = None
-    memory_gb_per_s: float | None = None
-    source: str
-
-    def describes(self, device_name: str) -> bool:
-        """Whether it is the datasheet of a device of that name."""
-        return bool(re.search(self.device_name, device_name, re.IGNORECASE))
-
-    def peak_tflops(self, precision: str) -> float | None:
-        """Return the peak for ``fp32``, ``tf32``, ``bf16`` or ``fp16``."""
-        peaks = {
-            "fp32": self.fp32_tflops,
-            "tf32": self.tf32_tflops,
-            "bf16": self.bf16_tflops,
-            "fp16": self.fp16_tflops,
-        }
-        return peaks[precision]
-
-
-NO_DATASHEET = Datasheet(source="raybench/catalog/hardware.csv describes no device of this name")
-
-
-@dataclass(frozen=True, kw_only=True)
-class GpuType:
-    """One GPU type.
-
-    Attributes:
-        label: what specs, Ray resources and tables call it.
-        compute_capability: (major, minor).
-        datasheets: of its devices, the more special before the more general.
-    """
-
-    label: str
-    compute_capability: tuple[int, int]
-    datasheets: tuple[Datasheet, ...]
-
-    def datasheet(self, device_name: str | None) -> Datasheet:
-        """Return the datasheet of a device by its own name; it may hold no figure."""
-        if device_name is None or SLICE.search(device_name):
-            return NO_DATASHEET
-        found = (sheet for sheet in self.datasheets if sheet.describes(device_name))
-        return next(found, NO_DATASHEET)
-
-
 def _compiles(expression: str) -> str:
     try:
         re.compile(expression)
@@ -122,8 +60,8 @@ _Figure = Annotated[
 ]
 
 
-class _Row(BaseModel):
-    """A row of a table of GPU types: its fields are the columns."""
+class Datasheet(BaseModel):
+    """What the maker says of one device, None where he does not: a row of a table."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -131,27 +69,46 @@ class _Row(BaseModel):
         str,
         Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"),
         AfterValidator(_names_no_other_resource),
-    ]
-    device_name: Annotated[str, Field(min_length=1), AfterValidator(_compiles)]
-    capability: str = Field(pattern=r"^[0-9]+\.[0-9]+$")
-    fp32: _Figure
-    tf32: _Figure
-    bf16: _Figure
-    fp16: _Figure
-    memory: _Figure
-    source: str
+    ] = ""
+    device_name: Annotated[str, Field(min_length=1), AfterValidator(_compiles)] = ""
+    capability: str = Field(default="", pattern=r"^[0-9]+\.[0-9]+$")
+    fp32_tflops: _Figure = Field(default=None, alias="fp32")
+    tf32_tflops: _Figure = Field(default=None, alias="tf32")
+    bf16_tflops: _Figure = Field(default=None, alias="bf16")
+    fp16_tflops: _Figure = Field(default=None, alias="fp16")
+    memory_gb_per_s: _Figure = Field(default=None, alias="memory")
+    source: str = ""
 
-    def datasheet(self) -> Datasheet:
-        """Return what it says of a device."""
-        return Datasheet(
-            device_name=self.device_name,
-            fp32_tflops=self.fp32,
-            tf32_tflops=self.tf32,
-            bf16_tflops=self.bf16,
-            fp16_tflops=self.fp16,
-            memory_gb_per_s=self.memory,
-            source=self.source,
-        )
+    def describes(self, device_name: str) -> bool:
+        """Whether it is the datasheet of a device of that name."""
+        return bool(re.search(self.device_name, device_name, re.IGNORECASE))
+
+    def peak_tflops(self, precision: str) -> float | None:
+        """Return the peak for ``fp32``, ``tf32``, ``bf16`` or ``fp16``."""
+        peak: float | None = getattr(self, f"{precision}_tflops")
+        return peak
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuType:
+    """One GPU type.
+
+    Attributes:
+        label: what specs, Ray resources and tables call it.
+        compute_capability: (major, minor).
+        datasheets: of its devices, the more special before the more general.
+    """
+
+    label: str
+    compute_capability: tuple[int, int]
+    datasheets: tuple[Datasheet, ...]
+
+    def datasheet(self, device_name: str | None) -> Datasheet:
+        """Return the datasheet of a device by its own name; it may hold no figure."""
+        if device_name is None or SLICE.search(device_name):
+            return Datasheet()
+        found = (sheet for sheet in self.datasheets if sheet.describes(device_name))
+        return next(found, Datasheet())
 
 
 def gpu_types(tables: Iterable[Path]) -> dict[str, GpuType]:
@@ -176,17 +133,17 @@ def gpu_types(tables: Iterable[Path]) -> dict[str, GpuType]:
         found[row.label] = GpuType(
             label=row.label,
             compute_capability=(major, minor),
-            datasheets=(*(known.datasheets if known else ()), row.datasheet()),
+            datasheets=(*(known.datasheets if known else ()), row),
         )
     return found
 
 
-def _rows(table: Path) -> Iterator[tuple[str, _Row]]:
+def _rows(table: Path) -> Iterator[tuple[str, Datasheet]]:
     """Go through a table's rows, each with its place."""
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            columns = list(_Row.model_fields)
+            columns = [field.alias or name for name, field in Datasheet.model_fields.items()]
             if reader.fieldnames != columns:
                 raise SpecError(
                     f"{table}, line 1: these are not the columns of a table of GPU types",
@@ -202,11 +159,11 @@ def _rows(table: Path) -> Iterator[tuple[str, _Row]]:
         ) from None
 
 
-def _row(place: str, cells: dict[str | Any, Any]) -> _Row:
+def _row(place: str, cells: dict[str | Any, Any]) -> Datasheet:
     if None in cells or None in cells.values():
         raise SpecError(f"{place}: it has more or fewer cells than there are columns")
     try:
-        return _Row(**cells)
+        return Datasheet(**cells)
     except ValidationError as error:
         first = error.errors()[0]
         raise SpecError(

@@ -74,7 +74,7 @@ TESTED_BY = {
         "unit/catalog/datasets/test_datasets.py",
     ),
     **dict.fromkeys(
-        ("catalog/models/base", "catalog/models/imported", "catalog/models/torchvision"),
+        ("catalog/models/base", "catalog/models/torchvision"),
         "unit/catalog/models/test_models.py",
     ),
     **dict.fromkeys(

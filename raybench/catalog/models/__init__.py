@@ -11,8 +11,7 @@ import importlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from raybench.catalog.models.base import Model
-from raybench.catalog.models.imported import import_builder, imported_model
+from raybench.catalog.models.base import Model, import_builder
 from raybench.catalog.registry import Registry
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def find_model(name: str) -> Model:
         KeyError: nothing has that name.
         SpecError: what has it cannot be imported.
     """
-    return imported_model(name) if ":" in name else MODELS[name]
+    return Model(name=name, title=name, build=None) if ":" in name else MODELS[name]
 
 
 def canonical_model(name: str) -> str:
@@ -59,7 +58,7 @@ def canonical_model(name: str) -> str:
         SpecError: no such model is known.
     """
     if ":" in name:
-        return imported_model(name).name
+        return find_model(name).name
     return MODELS.canonical(name, also=", or package.module:callable")
 
 
@@ -88,11 +87,6 @@ def model_origin(name: str) -> str:
 
 def build_model(name: str, *, num_classes: int, image_size: int) -> nn.Module:
     """Build a model with fresh weights, drawn from torch's global random generator.
-
-    Args:
-        name: a name of ``MODELS``, or ``package.module:callable``.
-        num_classes: classes of the dataset.
-        image_size: height and width of the images in pixels.
 
     Raises:
         SpecError: it cannot be imported, or what it is built to is no module.

@@ -12,16 +12,21 @@ module, so it does not import torch; nor should a module with a ``MODEL``, outsi
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from raybench.catalog.registry import check_name
+from raybench.catalog.registry import check_name, reason
 from raybench.errors import SpecError
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+_CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,27 +39,36 @@ class Model:
         build: is given ``num_classes``, and ``image_size`` if it has a parameter of that name;
             returns a module from images [N, 3, S, S] to logits [N, num_classes], in training
             optionally a tuple of logits and its auxiliary heads'. Its weights are drawn from
-            torch's global random generator.
+            torch's global random generator. None for a callable that a spec names, of which
+            nothing else is known.
         min_image_size: the smallest height and width in pixels that it can be trained on.
         image_size_multiple: the image size has to be a multiple of this.
         aux_loss_weight: the weight of its auxiliary heads' losses, or None if it has no heads.
         gflops: an image size, and the 10^9 operations of a training step for one image of it
             (a multiplication and an addition are two); plans estimate with them.
-        custom: nothing else is known of it, as of a callable that a spec names.
     """
 
     name: str
     title: str
-    build: Callable[..., nn.Module]
+    build: Callable[..., nn.Module] | None
     min_image_size: int = 1
     image_size_multiple: int = 1
     aux_loss_weight: float | None = None
     gflops: tuple[int, float] | None = None
-    custom: bool = False
 
     def __post_init__(self) -> None:
         if not self.custom:
             check_name(self.name)
+        elif not _CALLABLE.fullmatch(self.name):
+            raise SpecError(
+                f"model {self.name!r} is not the name of a callable",
+                allowed="package.module:callable, such as my_models.small:build",
+            )
+
+    @property
+    def custom(self) -> bool:
+        """Whether it is a callable that a spec names."""
+        return self.build is None
 
     def smallest_above(self, image_size: int) -> int:
         """Return the smallest image size not below ``image_size`` that the model can take."""
@@ -77,11 +91,13 @@ class Model:
         """Build the model with fresh weights.
 
         Raises:
-            SpecError: what ``build`` returns is no module.
+            SpecError: it cannot be imported, or what it is built to is no module.
         """
         from torch import nn  # noqa: PLC0415 - specs are checked without torch
 
-        model = call_builder(self.build, num_classes=num_classes, image_size=image_size)
+        build = self.build or import_builder(self.name)
+        takes_size = "image_size" in inspect.signature(build).parameters
+        model = build(num_classes=num_classes, **({"image_size": image_size} if takes_size else {}))
         if not isinstance(model, nn.Module):
             raise SpecError(
                 f"model {self.name}: its builder returned {type(model).__name__}",
@@ -90,10 +106,21 @@ class Model:
         return model
 
 
-def call_builder(
-    build: Callable[..., nn.Module], *, num_classes: int, image_size: int
-) -> nn.Module:
-    """Call a builder with ``num_classes``, and with ``image_size`` if it has such a parameter."""
-    if "image_size" in inspect.signature(build).parameters:
-        return build(num_classes=num_classes, image_size=image_size)
-    return build(num_classes=num_classes)
+def import_builder(name: str) -> Callable[..., nn.Module]:
+    """Import a callable.
+
+    Raises:
+        SpecError: it cannot be imported; the message has the file and the line of what fails.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except Exception as error:
+        raise SpecError(
+            f"model {name}: cannot import {module}: {reason(error, module)}",
+            hint="mend it, or put its folder on PYTHONPATH, on every node",
+        ) from error
+    if not callable(found):
+        raise SpecError(f"model {name}: {module} has no callable {attribute!r}")
+    builder: Callable[..., nn.Module] = found
+    return builder
