@@ -42,12 +42,8 @@ class Hardware:
         """
         match = _HARDWARE.fullmatch(text)
         assert match is not None, "every part of the expression is optional, or takes any text"
-        label = match["label"]
-        return cls(
-            label=_spelling(label) or label,
-            gpus=int(match["gpus"] or 1),
-            device=match["device"] or "",
-        )
+        gpus, label, device = match.groups()
+        return cls(_spelling(label) or label, int(gpus or 1), device or "")
 
     def __str__(self) -> str:
         count = f"{self.gpus} × " if self.gpus > 1 else ""
@@ -64,9 +60,7 @@ class Hardware:
         return GPUS.get(self.label)
 
 
-_HARDWARE = re.compile(
-    r"(?:(?P<gpus>[2-9]|[1-9][0-9]{1,3}) × )?(?P<label>.*?)(?: \((?P<device>.+)\))?", re.DOTALL
-)
+_HARDWARE = re.compile(r"(?:([2-9]|[1-9][0-9]{1,3}) × )?(.*?)(?: \((.+)\))?", re.DOTALL)
 
 
 def cpu_threads(label: str) -> int | None:

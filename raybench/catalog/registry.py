@@ -25,11 +25,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 
 def check_name(name: str) -> None:
-    """Refuse what cannot be a name.
-
-    Raises:
-        SpecError: always with the offending name.
-    """
+    """Raise SpecError for what cannot be a name."""
     if not NAME.fullmatch(name):
         raise SpecError(
             f"{name!r} cannot be a name",
@@ -37,19 +33,15 @@ def check_name(name: str) -> None:
         )
 
 
-class Named(Protocol):
-    """Anything that a registry can hold."""
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
 
     @property
-    def name(self) -> str:
-        """What specs call it."""
-
-    @property
-    def title(self) -> str:
-        """What tables call it."""
+    def title(self) -> str: ...
 
 
-T = TypeVar("T", bound=Named)
+T = TypeVar("T", bound=_Named)
 
 
 class Registry(Mapping[str, T]):
@@ -74,11 +66,7 @@ class Registry(Mapping[str, T]):
     @functools.cached_property
     def built_in(self) -> dict[str, T]:
         """Those that come with raybench."""
-        found: dict[str, T] = {}
-        for item in self._built_in():
-            assert item.name not in found, f"two are called {item.name}"
-            found[item.name] = item
-        return found
+        return {item.name: item for item in self._built_in()}
 
     @functools.cached_property
     def _entry_points(self) -> dict[str, list[EntryPoint]]:
@@ -97,8 +85,8 @@ class Registry(Mapping[str, T]):
         if name in self.built_in:
             return self.built_in[name]
         if name not in self._loaded:
-            (point,) = self._without_duplicates(name)
-            self._loaded[name] = self._load(point)
+            self._check_single(name)
+            self._loaded[name] = self._load(self._entry_points[name][0])
         return self._loaded[name]
 
     def __contains__(self, name: object) -> bool:
@@ -111,7 +99,7 @@ class Registry(Mapping[str, T]):
             SpecError: a package uses a name that is built in, or that another package uses.
         """
         for name in self._entry_points:
-            self._without_duplicates(name)
+            self._check_single(name)
         return iter([*self.built_in, *self._entry_points])
 
     def __len__(self) -> int:
@@ -120,12 +108,8 @@ class Registry(Mapping[str, T]):
     def canonical(self, name: str, also: str = "") -> str:
         """Return a name, given in any case of letters, as the registry spells it.
 
-        Args:
-            name: what the user wrote.
-            also: what else would have been allowed.
-
         Raises:
-            SpecError: nothing has that name.
+            SpecError: nothing has that name, which would be allowed, and ``also``.
         """
         folded = name.casefold()
         if folded in self:
@@ -152,15 +136,13 @@ class Registry(Mapping[str, T]):
         """
         return BUILT_IN if name in self.built_in else _origin(self._entry_points[name][0])
 
-    def _without_duplicates(self, name: str) -> list[EntryPoint]:
-        points = self._entry_points[name]
-        origins = [BUILT_IN] * (name in self.built_in) + [_origin(point) for point in points]
+    def _check_single(self, name: str) -> None:
+        origins = [BUILT_IN] * (name in self.built_in) + list(map(_origin, self._entry_points[name]))
         if len(origins) > 1:
             raise SpecError(
                 f"the {self.kind} {name!r} is in both {' and '.join(origins)}",
                 hint="uninstall one of them, or give its entry point another name",
             )
-        return points
 
     def _load(self, point: EntryPoint) -> T:
         whose = f"the {self.kind} {point.name!r} of {_origin(point)}"
@@ -191,22 +173,18 @@ def _origin(point: EntryPoint) -> str:
 
 def reason(error: Exception, module: str) -> str:
     """Say why importing a module failed, with the file and the line of it or of its package."""
-    said = f"{type(error).__name__}: {error}"
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
-    frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-    own = [frame for frame in frames if _belongs(frame[0], module)]
-    return f"{said} ({own[-1][0]}, line {own[-1][1]})" if own else said
-
-
-def _belongs(file: str, module: str) -> bool:
+    said = f"{type(error).__name__}: {error}"
     try:
         spec = importlib.util.find_spec(module.partition(".")[0])
     except (ImportError, ValueError):
-        return False
+        spec = None
     if spec is None:
-        return False
-    folders = spec.submodule_search_locations
-    if folders is None:
-        return file == spec.origin
-    return any(Path(folder) in Path(file).parents for folder in folders)
+        return said
+    own = [Path(folder) for folder in spec.submodule_search_locations or [spec.origin or "/none"]]
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        if any(folder in (file, *file.parents) for folder in own):
+            return f"{said} ({file}, line {frame.lineno})"
+    return said

@@ -75,16 +75,11 @@ class GridSpec(BaseModel):
             dict(zip(names, values, strict=True))
             for values in itertools.product(*(self.fields[name] for name in names))
         ]
-        wanted = [
-            combination
-            for combination in combinations
-            if not any(_agrees(combination, rule) for rule in self.exclude)
-        ]
-        trials: list[TrialSpec] = []
-        for repeat in range(self.repeats):
-            trials.extend(trial_spec({**combination, "repeat": repeat}) for combination in wanted)
-        if not trials:
+        wanted = [c for c in combinations if not any(_agrees(c, rule) for rule in self.exclude)]
+        if not wanted:
             raise SpecError("the grid holds no trial", hint="exclude less, or add values")
+        repeats = range(self.repeats)
+        trials = (trial_spec({**fields, "repeat": n}) for n in repeats for fields in wanted)
         return list(dict.fromkeys(trials))
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError, ValidationInfo, model_validator
 from raybench.catalog.datasets import DATASETS
 from raybench.catalog.hardware import GPUS, canonical_label, cpu_threads
 from raybench.catalog.models import canonical_model, find_model
-from raybench.errors import SpecError, nearest
+from raybench.errors import SpecError, unknown
 from raybench.spec import identity
 from raybench.spec.fields import BatchSize, ResolvedExecution, TrialFields
 from raybench.spec.rules import RULES
@@ -154,10 +154,7 @@ def known_keys(given: Iterable[str], known: Iterable[str], where: str) -> None:
     known = list(known)
     for key in given:
         if key not in known:
-            raise SpecError(
-                f"{where} has no field {key!r}. {nearest(str(key), known)}".rstrip(),
-                allowed=", ".join(known),
-            )
+            raise unknown(f"{where} has no field", str(key), known)
 
 
 def spec_error(error: ValidationError) -> SpecError:
