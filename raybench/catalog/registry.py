@@ -137,7 +137,9 @@ class Registry(Mapping[str, T]):
         return BUILT_IN if name in self.built_in else _origin(self._entry_points[name][0])
 
     def _check_single(self, name: str) -> None:
-        origins = [BUILT_IN] * (name in self.built_in) + list(map(_origin, self._entry_points[name]))
+        origins = [BUILT_IN] * (name in self.built_in) + list(
+            map(_origin, self._entry_points[name])
+        )
         if len(origins) > 1:
             raise SpecError(
                 f"the {self.kind} {name!r} is in both {' and '.join(origins)}",

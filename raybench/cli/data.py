@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raybench.cli.options import Data
+from raybench.cli.options import AsJson, Data
 
 if TYPE_CHECKING:
     from raybench.catalog.datasets.base import Dataset
@@ -22,11 +22,10 @@ app = typer.Typer(
 
 _NAME = typer.Argument(metavar="NAME", help="Names of datasets; see `raybench data list`.")
 Names = Annotated[list[str], _NAME]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
-def list_(data: Data = None, as_json: Json = False) -> None:
+def list_(data: Data = None, as_json: AsJson = False) -> None:
     """List all datasets, and whether they are there.
 
     They come with raybench, or with installed packages.
@@ -117,7 +116,7 @@ def stage(
 
 @app.command()
 def verify(
-    names: Annotated[list[str] | None, _NAME] = None, data: Data = None, as_json: Json = False
+    names: Annotated[list[str] | None, _NAME] = None, data: Data = None, as_json: AsJson = False
 ) -> None:
     """Say of each file of the datasets (default: all) whether it is ok, absent or damaged.
 
@@ -160,21 +159,22 @@ def _published(names: list[str], root: Path) -> Iterator[Dataset]:
     Raises:
         DataError: one of the others is not there.
     """
-    from raybench.catalog.datasets import DATASETS, check_present, is_published
+    from raybench.catalog.datasets import DATASETS
 
     for name in dict.fromkeys(DATASETS.canonical(name) for name in names):
-        if is_published(name):
-            yield DATASETS[name]
+        source = DATASETS[name].source
+        if source.nothing_to_do:
+            source.state(name, root)
+            typer.echo(f"{name}: nothing to do, {source.nothing_to_do}")
         else:
-            check_present(name, root)
-            typer.echo(f"{name}: nothing to do, {DATASETS[name].source.nothing_to_do}")
+            yield DATASETS[name]
 
 
 def _hint(names: Iterable[str]) -> None:
     """Say how the datasets of these names that are published as files can be had."""
-    from raybench.catalog.datasets import is_published
+    from raybench.catalog.datasets import DATASETS
 
-    wanted = " ".join(name for name in dict.fromkeys(names) if is_published(name))
+    wanted = " ".join(n for n in dict.fromkeys(names) if not DATASETS[n].source.nothing_to_do)
     if wanted:
         typer.echo(f"\nhint:    `raybench data fetch {wanted}` on a login node, or")
         typer.echo(f"         `raybench data stage {wanted} --from FOLDER`")

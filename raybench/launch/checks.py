@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import raybench
-from raybench.catalog.datasets import is_published, listed
+from raybench.catalog.datasets import DATASETS, listed
 from raybench.catalog.hardware import ADD_A_ROW, label_of
 from raybench.errors import ResultsError
 from raybench.record.files import check_writable
@@ -117,8 +117,8 @@ def _datasets(root: Path) -> Iterator[Check]:
     absent = [row.name for row in rows if row.name not in present]
     yield Check("datasets", "ok", f"{', '.join(present)} ({root})")
     if absent:
-        known = {row.name for row in rows if row.title is not None}
-        wanted = " ".join(name for name in absent if name in known and is_published(name))
+        known = [row.name for row in rows if row.title is not None and row.name in absent]
+        wanted = " ".join(name for name in known if not DATASETS[name].source.nothing_to_do)
         hint = f"raybench data fetch {wanted}, where there is internet"
         hint = hint if wanted else "`raybench data list` and `raybench data verify` say more"
         yield Check("datasets", "warn", f"absent: {', '.join(absent)}", hint)

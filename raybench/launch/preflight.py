@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from raybench.catalog.datasets import check_present
-from raybench.catalog.models import check_importable
+from raybench.catalog.datasets import DATASETS
+from raybench.catalog.models import MODELS
 from raybench.errors import HardwareError
 from raybench.launch.session import machine_resources
 from raybench.record.files import check_writable
@@ -79,7 +79,7 @@ def check_imports(trials: Iterable[TrialSpec]) -> None:
         SpecError: something cannot be imported; the message has the file and the line.
     """
     for name in dict.fromkeys(trial.model for trial in trials):
-        check_importable(name)
+        MODELS[name].builder()
 
 
 def check_data(trials: Iterable[TrialSpec], workspace: Workspace) -> None:
@@ -89,4 +89,4 @@ def check_data(trials: Iterable[TrialSpec], workspace: Workspace) -> None:
         DataError: with the command that brings the dataset.
     """
     for name in dict.fromkeys(trial.dataset for trial in trials):
-        check_present(name, workspace.data)
+        DATASETS[name].source.state(name, workspace.data)

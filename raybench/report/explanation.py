@@ -10,7 +10,7 @@ from raybench.analysis.breakdown import SpeedupBreakdown, StepBreakdown
 from raybench.analysis.configurations import Key
 from raybench.analysis.explain import Explanation
 from raybench.analysis.findings import TimeOverFlops
-from raybench.catalog.models import model_title
+from raybench.catalog.models import MODELS
 from raybench.report import render
 from raybench.report.documents import document
 from raybench.report.findings import about, shown
@@ -118,7 +118,7 @@ def _speedup_row(key: Key, speedup: SpeedupBreakdown) -> dict[str, str]:
 def cell_names(key: Key) -> dict[str, str]:
     """Return what tables call a cell's model, dataset and hardware."""
     return {
-        "model": model_title(key.model),
+        "model": MODELS.title(key.model),
         "dataset": dataset_title(key.dataset),
         "hardware": str(key.hardware),
     }

@@ -6,7 +6,7 @@ import math
 
 from raybench.analysis import findings
 from raybench.analysis.statistics import Ratio
-from raybench.catalog.models import model_title
+from raybench.catalog.models import MODELS
 from raybench.report.labels import dataset_title
 from raybench.report.notes import sentence
 
@@ -30,7 +30,7 @@ def about(finding: findings.Finding) -> str:
     """Return the heading that a finding's sentence stands under."""
     if not isinstance(finding, findings.CellFinding):
         return HEADINGS[type(finding)]
-    model, dataset = model_title(finding.cell.model), dataset_title(finding.cell.dataset)
+    model, dataset = MODELS.title(finding.cell.model), dataset_title(finding.cell.dataset)
     return f"{model} on {dataset}, {finding.cell.hardware} over {finding.baseline}"
 
 
@@ -118,7 +118,7 @@ def _(found: findings.LighterModel) -> str:
     both = " and ".join(shown(speedup.running_time) for speedup in speedups)
     said = (
         f"{dataset_title(light.dataset)}, {light.hardware} over {found.baseline}: "
-        f"{model_title(light.model)} (lighter) and {model_title(heavy.model)} gain {both}"
+        f"{MODELS.title(light.model)} (lighter) and {MODELS.title(heavy.model)} gain {both}"
     )
     if found.verdict is None:
         return f"{said}; single runs cannot tell whether that differs"

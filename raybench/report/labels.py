@@ -10,7 +10,7 @@ from raybench.analysis.configurations import Key
 from raybench.analysis.quantities import Quantity
 from raybench.analysis.tables import Table
 from raybench.catalog.datasets import DATASETS
-from raybench.catalog.models import model_title
+from raybench.catalog.models import MODELS
 
 MOST_NAMES = 8
 """Cells and trials that a sentence names before it counts the rest."""
@@ -25,7 +25,7 @@ def dataset_title(name: str) -> str:
 
 def cell_title(key: Key, configuration: str = "") -> str:
     """Return ``ResNet-18 · MNIST · P100``, and the configuration where there are several."""
-    names = (model_title(key.model), dataset_title(key.dataset), str(key.hardware), configuration)
+    names = (MODELS.title(key.model), dataset_title(key.dataset), str(key.hardware), configuration)
     return " · ".join(filter(None, names))
 
 

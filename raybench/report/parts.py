@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from raybench.analysis.configurations import Key
 from raybench.analysis.tables import Section, Table
-from raybench.catalog.models import model_title
+from raybench.catalog.models import MODELS
 from raybench.report.labels import cell_text, dataset_title, table_title
 from raybench.report.notes import of_table, sentence
 
@@ -73,7 +73,7 @@ def _grid(table: Table) -> Grid:
     rows = []
     for model in table.models:
         cells = (table.cells.get(Key(model, d, hardware)) for hardware, d in table.columns)
-        rows.append((model_title(model), *(cell_text(table.quantity, cell) for cell in cells)))
+        rows.append((MODELS.title(model), *(cell_text(table.quantity, cell) for cell in cells)))
     heads = (Head(group=str(hardware), name=dataset_title(d)) for hardware, d in table.columns)
     return Grid(
         title=title,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from raybench.catalog.datasets import DATASETS
-from raybench.catalog.models import MODELS, find_model
+from raybench.catalog.models import MODELS
 from raybench.spec.fields import names_of
 from raybench.spec.identity import Role
 from raybench.spec.trial import TrialSpec
@@ -24,7 +24,7 @@ _UNKNOWN_MODEL = "resnet18"
 
 def _is_known(trial: TrialSpec) -> bool:
     """Whether the packages that a trial was measured with are installed here."""
-    return trial.dataset in DATASETS and (":" in trial.model or trial.model in MODELS)
+    return trial.dataset in DATASETS and trial.model in MODELS
 
 
 def total_images(trial: TrialSpec) -> int:
@@ -87,8 +87,8 @@ def work_of(trial: TrialSpec) -> str:
 @functools.lru_cache(maxsize=100_000)
 def _flops(trial: TrialSpec) -> float:
     """FLOPs of a trial, as if evaluating an image took as many as training on it."""
-    of_image = find_model(trial.model).training_flops(trial.image_size)
+    of_image = MODELS[trial.model].training_flops(trial.image_size)
     if of_image is None:
-        of_image = find_model(_UNKNOWN_MODEL).training_flops(trial.image_size)
+        of_image = MODELS[_UNKNOWN_MODEL].training_flops(trial.image_size)
     assert of_image is not None
     return of_image * total_images(trial)

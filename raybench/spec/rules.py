@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from raybench.catalog.datasets import DATASETS
 from raybench.catalog.hardware import GPUS, cpu_threads
-from raybench.catalog.models import find_model
+from raybench.catalog.models import MODELS
 from raybench.errors import DataError, SpecError, count
 from raybench.spec.fields import TrialFields
 
@@ -27,7 +27,7 @@ BEST_CHOOSES = ("precision", "memory_format", "fused_optimizer", "cudnn_benchmar
 
 def auxiliary_heads(spec: TrialFields) -> None:
     """Only a model with auxiliary heads has a weight for their losses."""
-    model = find_model(spec.model)
+    model = MODELS[spec.model]
     if spec.aux_loss_weight is not None and model.aux_loss_weight is None and not model.custom:
         raise SpecError(
             f"aux_loss_weight is set, but {spec.model} has no auxiliary heads",
@@ -38,7 +38,7 @@ def auxiliary_heads(spec: TrialFields) -> None:
 
 def image_size(spec: TrialFields) -> None:
     """A model may need images of a certain size."""
-    model = find_model(spec.model)
+    model = MODELS[spec.model]
     if spec.image_size < model.min_image_size or spec.image_size % model.image_size_multiple:
         multiple = f", a multiple of {model.image_size_multiple}" * (model.image_size_multiple > 1)
         raise SpecError(

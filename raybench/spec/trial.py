@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError, ValidationInfo, model_validator
 
 from raybench.catalog.datasets import DATASETS
 from raybench.catalog.hardware import GPUS, canonical_label, cpu_threads
-from raybench.catalog.models import canonical_model, find_model
+from raybench.catalog.models import MODELS
 from raybench.errors import SpecError, unknown
 from raybench.spec import identity
 from raybench.spec.fields import BatchSize, ResolvedExecution, TrialFields
@@ -38,7 +38,7 @@ class TrialSpec(TrialFields):
         fields = dict(data)
         _refuse_truth_values(fields)
         for name, canonical in (
-            ("model", canonical_model),
+            ("model", MODELS.canonical),
             ("dataset", DATASETS.canonical),
             ("hardware", canonical_label),
         ):
@@ -46,7 +46,7 @@ class TrialSpec(TrialFields):
                 fields[name] = canonical(fields[name])
         model, hardware = fields.get("model"), fields.get("hardware")
         if isinstance(model, str) and fields.get("aux_loss_weight") is None:
-            fields["aux_loss_weight"] = find_model(model).aux_loss_weight
+            fields["aux_loss_weight"] = MODELS[model].aux_loss_weight
         if isinstance(hardware, str) and fields.get("num_workers") is None:
             on_gpu_loader = hardware in GPUS and fields.get("input_pipeline") != "device"
             fields["num_workers"] = DEFAULT_GPU_WORKERS if on_gpu_loader else 0
@@ -107,11 +107,6 @@ class ResolvedSpec(TrialSpec):
     """images a step"""
     num_workers: int
     """worker processes of the dataloader"""
-
-    @property
-    def is_resolved(self) -> Literal[True]:
-        """Nothing is left open."""
-        return True
 
 
 _Spec = TypeVar("_Spec", bound=TrialSpec)

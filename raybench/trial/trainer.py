@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from raybench.catalog.models import build_model
+from raybench.catalog.models import MODELS
 from raybench.errors import HardwareError, SpecError
 from raybench.spec.trial import ResolvedSpec
 from raybench.system.verify import is_simulated
@@ -69,7 +69,7 @@ class Trainer:
         self.spec = spec
         self.device = device
         torch.manual_seed(spec.seed + spec.repeat)
-        model = build_model(spec.model, num_classes=num_classes, image_size=spec.image_size)
+        model = MODELS[spec.model].built(num_classes=num_classes, image_size=spec.image_size)
         self.model = model.to(device)
         if spec.memory_format == "channels_last":
             self.model = self.model.to(memory_format=torch.channels_last)

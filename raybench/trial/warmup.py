@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from raybench.catalog.models import model_origin
+from raybench.catalog.models import MODELS
 from raybench.record.noted import Missing, Noted, noted
 from raybench.record.schema import ModelFacts, WarningFacts
 from raybench.trial.input import InputPipeline
@@ -94,5 +94,5 @@ def _model_facts(setup: Setup, audit: StepAudit, images: int) -> Noted[ModelFact
         parameters=setup.trainer.parameters,
         flops_per_image=Missing(uncounted) if audit.uncounted else audit.flops / images,
         aux_loss_weight=Missing("the model has no auxiliary heads") if weight is None else weight,
-        origin=model_origin(setup.spec.model),
+        origin=MODELS.origin(setup.spec.model),
     )

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raybench.catalog.datasets.archives import Published
 from raybench.catalog.datasets.arrays import checksum
 from raybench.catalog.datasets.base import Dataset, ImageSet, Split, Splits
 from raybench.catalog.datasets.cache import cached
@@ -27,16 +26,7 @@ from raybench.settings import Workspace
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = [
-    "DATASETS",
-    "ImageSet",
-    "Split",
-    "check_present",
-    "is_published",
-    "listed",
-    "load_dataset",
-    "verify",
-]
+__all__ = ["DATASETS", "ImageSet", "Split", "listed", "load_dataset", "verify"]
 
 BUILT_IN = ("cifar10", "mnist", "kmnist", "fashionmnist", "digits", "synthetic")
 """Modules beside this one, in the order of tables."""
@@ -49,15 +39,6 @@ def _built_in() -> Iterator[Dataset]:
 
 DATASETS = Registry("dataset", Dataset, "raybench.datasets", _built_in)
 """Every dataset by its name."""
-
-
-def check_present(name: str, root: Path) -> None:
-    """Refuse a dataset that is not there, without reading it.
-
-    Raises:
-        DataError: with what to do to get it.
-    """
-    DATASETS[name].source.state(name, root)
 
 
 def load_dataset(
@@ -90,11 +71,6 @@ def load_dataset(
         num_classes=dataset.num_classes,
         fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16],
     )
-
-
-def is_published(name: str) -> bool:
-    """Whether a dataset can be fetched and staged; others are read where they lie."""
-    return isinstance(DATASETS[name].source, Published)
 
 
 @dataclass(frozen=True, kw_only=True)

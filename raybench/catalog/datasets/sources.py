@@ -37,7 +37,7 @@ class Source(ABC):
     """Whether it lies below the data folder."""
 
     nothing_to_do: ClassVar[str] = ""
-    """Why it is neither fetched nor staged."""
+    """Why it is neither fetched nor staged; empty where it can be."""
 
     def folder(self, root: Path) -> Path:
         """Return the folder that it lies in."""

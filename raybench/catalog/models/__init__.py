@@ -9,23 +9,9 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from raybench.catalog.models.base import Model, import_builder
+from raybench.catalog.models.base import Model
 from raybench.catalog.registry import Registry
-
-if TYPE_CHECKING:
-    from torch import nn
-
-__all__ = [
-    "MODELS",
-    "build_model",
-    "canonical_model",
-    "check_importable",
-    "find_model",
-    "model_origin",
-    "model_title",
-]
 
 BUILT_IN = ("torchvision",)
 """Modules beside this one, each with a ``MODEL`` or with ``MODELS``, in the order of tables."""
@@ -37,58 +23,25 @@ def _built_in() -> Iterator[Model]:
         yield from getattr(module, "MODELS", None) or [module.MODEL]
 
 
-MODELS = Registry("model", Model, "raybench.models", _built_in)
-"""Every model that has a name of its own."""
+class _Models(Registry[Model]):
+    """Those that have a name of their own, and any callable by ``package.module:callable``."""
+
+    def __getitem__(self, name: str) -> Model:
+        return (
+            Model(name=name, title=name, build=None) if ":" in name else super().__getitem__(name)
+        )
+
+    def __contains__(self, name: object) -> bool:
+        return ":" in str(name) or super().__contains__(name)
+
+    def canonical(self, name: str, also: str = ", or package.module:callable") -> str:
+        return self[name].name if ":" in name else super().canonical(name, also)
+
+    def origin(self, name: str) -> str:
+        """Return the distribution and version that it comes from; its module for a callable."""
+        module, is_callable, _ = name.partition(":")
+        return module if is_callable else super().origin(name)
 
 
-def find_model(name: str) -> Model:
-    """Return a model by its name, or by the callable that builds it.
-
-    Raises:
-        KeyError: nothing has that name.
-        SpecError: what has it cannot be imported.
-    """
-    return Model(name=name, title=name, build=None) if ":" in name else MODELS[name]
-
-
-def canonical_model(name: str) -> str:
-    """Return the model's name as the registry spells it, or ``package.module:callable``.
-
-    Raises:
-        SpecError: no such model is known.
-    """
-    if ":" in name:
-        return find_model(name).name
-    return MODELS.canonical(name, also=", or package.module:callable")
-
-
-def check_importable(name: str) -> None:
-    """Import what builds a model, without building it.
-
-    Raises:
-        SpecError: it cannot be imported; the message has the file and the line of what fails.
-    """
-    if ":" in name:
-        import_builder(name)
-    else:
-        find_model(name)
-
-
-def model_title(name: str) -> str:
-    """Return what tables call a model."""
-    return MODELS.title(name)
-
-
-def model_origin(name: str) -> str:
-    """Return the distribution and version that a model comes from; its module for a callable."""
-    module, is_callable, _ = name.partition(":")
-    return module if is_callable else MODELS.origin(name)
-
-
-def build_model(name: str, *, num_classes: int, image_size: int) -> nn.Module:
-    """Build a model with fresh weights, drawn from torch's global random generator.
-
-    Raises:
-        SpecError: it cannot be imported, or what it is built to is no module.
-    """
-    return find_model(name).built(num_classes=num_classes, image_size=image_size)
+MODELS = _Models("model", Model, "raybench.models", _built_in)
+"""Every model by its name."""

@@ -87,15 +87,36 @@ class Model:
         size, gflops = self.gflops
         return gflops * 1e9 * (image_size / size) ** 2
 
+    def builder(self) -> Callable[..., nn.Module]:
+        """Return what builds it, which is imported if a spec names it.
+
+        Raises:
+            SpecError: it cannot be imported; the message has the file and the line of what fails.
+        """
+        if self.build is not None:
+            return self.build
+        module, _, attribute = self.name.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), attribute, None)
+        except Exception as error:
+            raise SpecError(
+                f"model {self.name}: cannot import {module}: {reason(error, module)}",
+                hint="mend it, or put its folder on PYTHONPATH, on every node",
+            ) from error
+        if not callable(found):
+            raise SpecError(f"model {self.name}: {module} has no callable {attribute!r}")
+        builder: Callable[..., nn.Module] = found
+        return builder
+
     def built(self, *, num_classes: int, image_size: int) -> nn.Module:
-        """Build the model with fresh weights.
+        """Build the model with fresh weights, drawn from torch's global random generator.
 
         Raises:
             SpecError: it cannot be imported, or what it is built to is no module.
         """
         from torch import nn  # noqa: PLC0415 - specs are checked without torch
 
-        build = self.build or import_builder(self.name)
+        build = self.builder()
         takes_size = "image_size" in inspect.signature(build).parameters
         model = build(num_classes=num_classes, **({"image_size": image_size} if takes_size else {}))
         if not isinstance(model, nn.Module):
@@ -104,23 +125,3 @@ class Model:
                 allowed="a torch.nn.Module",
             )
         return model
-
-
-def import_builder(name: str) -> Callable[..., nn.Module]:
-    """Import a callable.
-
-    Raises:
-        SpecError: it cannot be imported; the message has the file and the line of what fails.
-    """
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute, None)
-    except Exception as error:
-        raise SpecError(
-            f"model {name}: cannot import {module}: {reason(error, module)}",
-            hint="mend it, or put its folder on PYTHONPATH, on every node",
-        ) from error
-    if not callable(found):
-        raise SpecError(f"model {name}: {module} has no callable {attribute!r}")
-    builder: Callable[..., nn.Module] = found
-    return builder

@@ -9,7 +9,7 @@ from pathlib import Path
 import plugins
 import pytest
 
-from raybench.catalog.datasets import DATASETS, check_present, load_dataset, verify
+from raybench.catalog.datasets import DATASETS, load_dataset, verify
 from raybench.catalog.datasets.base import Dataset, Folder, Generated, Package, Split
 from raybench.catalog.datasets.sources import files_below
 from raybench.errors import DataError, SpecError
@@ -112,10 +112,10 @@ def test_a_folder_that_is_absent_says_where_its_files_belong(
 ) -> None:
     (tmp_path / "data").rename(tmp_path / "elsewhere")
     with pytest.raises(DataError, match=rf"{tmp_path}/data/flowers holds no files(.|\n)*put its"):
-        check_present("flowers", tmp_path / "data")
+        DATASETS["flowers"].source.state("flowers", tmp_path / "data")
     (finding,) = verify("flowers", tmp_path / "data")
     assert (finding.state, finding.path) == ("absent", tmp_path / "data/flowers")
-    check_present("flowers", tmp_path / "elsewhere")
+    DATASETS["flowers"].source.state("flowers", tmp_path / "elsewhere")
 
 
 def test_a_reader_that_fails_is_named_with_its_line(flowers: Dataset, tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_folder_that_cannot_be_looked_into_is_no_empty_one(
 ) -> None:
     (tmp_path / "data/flowers/broken").symlink_to(tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"cannot look at .*broken: No such file(.|\n)*read access"):
-        check_present("flowers", tmp_path / "data")
+        DATASETS["flowers"].source.state("flowers", tmp_path / "data")
 
 
 @pytest.mark.parametrize("name", DATASETS.built_in)
@@ -223,10 +223,10 @@ def test_every_row(name: str, tmp_path: Path) -> None:
     if dataset.source.in_data_folder:
         assert tmp_path in dataset.source.folder(tmp_path).parents
         with pytest.raises(DataError, match=f"raybench data fetch {name}"):
-            check_present(name, tmp_path)
+            DATASETS[name].source.state(name, tmp_path)
         assert {finding.state for finding in verify(name, tmp_path)} == {"absent"}
         return
-    check_present(name, tmp_path)
+    DATASETS[name].source.state(name, tmp_path)
     images = load_dataset(name, workspace(), train_limit=20, eval_limit=10)
     assert (len(images.train), len(images.eval)) == (20, 10)
     assert images.num_classes == dataset.num_classes

@@ -4,15 +4,7 @@ import pytest
 import torch
 import torchvision
 
-from raybench.catalog.models import (
-    MODELS,
-    build_model,
-    canonical_model,
-    check_importable,
-    find_model,
-    model_origin,
-    model_title,
-)
+from raybench.catalog.models import MODELS
 from raybench.catalog.models.base import Model
 from raybench.errors import SpecError
 from raybench.trial.measure.audit import StepAudit
@@ -29,7 +21,7 @@ def test_the_table_holds_every_classification_model_of_torchvision() -> None:
 @pytest.mark.parametrize("name", ["resnet18", "googlenet", "mobilenet_v2", "vit_b_32"])
 def test_the_flops_that_plans_estimate_with_are_those_that_a_trial_counts(name: str) -> None:
     with WITHOUT_ARITHMETIC:
-        model = build_model(name, num_classes=10, image_size=224).train()
+        model = MODELS[name].built(num_classes=10, image_size=224).train()
         images, labels = torch.rand(2, 3, 224, 224), torch.zeros(2, dtype=torch.int64)
     with StepAudit() as audit:
         output = model(images)
@@ -40,16 +32,16 @@ def test_the_flops_that_plans_estimate_with_are_those_that_a_trial_counts(name: 
 
 
 def test_a_model_of_ones_own_has_no_flops() -> None:
-    assert find_model("my.own:model").training_flops(224) is None
+    assert MODELS["my.own:model"].training_flops(224) is None
 
 
 @pytest.mark.parametrize(
     "name", ["resnet18", "googlenet", "alexnet", "squeezenet1_1", "shufflenet_v2_x0_5", "vgg11"]
 )
 def test_a_model_takes_its_smallest_image(name: str) -> None:
-    size = find_model(name).min_image_size
+    size = MODELS[name].min_image_size
     with WITHOUT_ARITHMETIC:
-        model = build_model(name, num_classes=10, image_size=size).train()
+        model = MODELS[name].built(num_classes=10, image_size=size).train()
         output = model(torch.rand(2, 3, size, size))
     logits = output if isinstance(output, torch.Tensor) else output[0]
     assert logits.shape == (2, 10)
@@ -57,30 +49,30 @@ def test_a_model_takes_its_smallest_image(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["alexnet", "squeezenet1_1", "vgg11"])
 def test_a_model_cannot_take_less_than_that(name: str) -> None:
-    size = find_model(name).min_image_size - 1
+    size = MODELS[name].min_image_size - 1
     with WITHOUT_ARITHMETIC:
-        model = build_model(name, num_classes=10, image_size=size)
+        model = MODELS[name].built(num_classes=10, image_size=size)
         with pytest.raises(RuntimeError, match="output size"):
             model(torch.rand(2, 3, size, size))
 
 
 def test_a_model_that_has_to_know_the_image_size_is_told() -> None:
     with WITHOUT_ARITHMETIC:
-        model = build_model("vit_b_32", num_classes=10, image_size=64).eval()
+        model = MODELS["vit_b_32"].built(num_classes=10, image_size=64).eval()
         assert model(torch.rand(1, 3, 64, 64)).shape == (1, 10)
 
 
 def test_models_with_auxiliary_heads_return_them_in_training() -> None:
     with WITHOUT_ARITHMETIC:
-        model = build_model("googlenet", num_classes=10, image_size=32).train()
+        model = MODELS["googlenet"].built(num_classes=10, image_size=32).train()
         assert len(model(torch.rand(2, 3, 32, 32))) == 3
 
 
 def test_a_model_of_ones_own() -> None:
-    model = build_model("small_models:small", num_classes=7, image_size=16)
+    model = MODELS["small_models:small"].built(num_classes=7, image_size=16)
     assert model(torch.rand(2, 3, 16, 16)).shape == (2, 7)
-    assert canonical_model("small_models:small") == "small_models:small"
-    assert model_title("small_models:small") == "small_models:small"
+    assert MODELS.canonical("small_models:small") == "small_models:small"
+    assert MODELS.title("small_models:small") == "small_models:small"
 
 
 @pytest.mark.parametrize(
@@ -93,19 +85,19 @@ def test_a_model_of_ones_own() -> None:
 )
 def test_a_model_of_ones_own_that_is_none(name: str, fragment: str) -> None:
     with pytest.raises(SpecError, match=fragment):
-        build_model(name, num_classes=10, image_size=16)
+        MODELS[name].built(num_classes=10, image_size=16)
 
 
 def test_the_import_of_a_callable_is_tried_without_building_it(tmp_path, monkeypatch) -> None:
-    check_importable("resnet18")
-    check_importable("small_models:no_module")
+    MODELS["resnet18"].builder()
+    MODELS["small_models:no_module"].builder()
     (tmp_path / "broken_models.py").write_text("import math\nwidth = math.no_such_function(3)\n")
     (tmp_path / "unfinished_models.py").write_text("import math\n\ndef build(:\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(SpecError, match=r"no_such_function.*broken_models\.py, line 2"):
-        check_importable("broken_models:build")
+        MODELS["broken_models:build"].builder()
     with pytest.raises(SpecError, match=r"SyntaxError.*unfinished_models\.py, line 3"):
-        check_importable("unfinished_models:build")
+        MODELS["unfinished_models:build"].builder()
 
 
 def test_a_builder_is_told_the_image_size_if_it_asks() -> None:
@@ -128,9 +120,9 @@ def test_a_name_that_would_not_do_in_a_file_name_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_every_row(name: str) -> None:
     model = MODELS[name]
-    assert canonical_model(name.upper()) == model.name == name
-    assert model_title(name) == model.title
-    assert model_origin(name) == "raybench"
+    assert MODELS.canonical(name.upper()) == model.name == name
+    assert MODELS.title(name) == model.title
+    assert MODELS.origin(name) == "raybench"
     assert model.training_flops(224) > 1e8
     size = model.smallest_above(1)
     assert size >= model.min_image_size
@@ -140,11 +132,11 @@ def test_every_row(name: str) -> None:
 
 
 def test_titles_and_weights_are_those_that_results_were_published_with() -> None:
-    assert (model_title("resnet18"), model_title("googlenet")) == ("ResNet-18", "GoogLeNet")
+    assert (MODELS.title("resnet18"), MODELS.title("googlenet")) == ("ResNet-18", "GoogLeNet")
     weights = {name: m.aux_loss_weight for name, m in MODELS.items() if m.aux_loss_weight}
     assert weights == {"googlenet": 0.3, "inception_v3": 0.4}
     assert list(MODELS)[:3] == ["googlenet", "resnet18", "alexnet"]
 
 
 def test_a_callable_comes_from_its_module() -> None:
-    assert model_origin("my_models.small:build") == "my_models.small"
+    assert MODELS.origin("my_models.small:build") == "my_models.small"

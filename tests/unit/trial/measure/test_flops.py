@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from raybench.catalog.models import build_model
+from raybench.catalog.models import MODELS
 from raybench.trial.measure.audit import StepAudit
 
 HAS_COUNTER = tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 1)
@@ -72,7 +72,7 @@ def test_convolutions(layer: nn.Module, shape: tuple[int, ...], forward: int) ->
     ("model", "expected"), [("resnet18", 10_645_370_880), ("googlenet", 8_786_214_912)]
 )
 def test_a_training_step_takes_the_same_as_by_torchs_own_counter(model: str, expected: int) -> None:
-    built = build_model(model, num_classes=10, image_size=224)
+    built = MODELS[model].built(num_classes=10, image_size=224)
     images = torch.zeros(1, 3, 224, 224)
     assert flops(lambda: train(built, images)) == expected
     if HAS_COUNTER:
@@ -86,7 +86,7 @@ def test_a_training_step_takes_the_same_as_by_torchs_own_counter(model: str, exp
 def test_a_depthwise_convolution_counts_once() -> None:
     # 300 million multiply-adds an image forward, as its paper (Sandler et al. 2018) says; the
     # gradients take twice that. torch's own counter gives 12.3e9.
-    built = build_model("mobilenet_v2", num_classes=10, image_size=224)
+    built = MODELS["mobilenet_v2"].built(num_classes=10, image_size=224)
     found = flops(lambda: train(built, torch.zeros(1, 3, 224, 224)))
     assert found == pytest.approx(3 * 2 * 300e6, rel=0.02)
 
@@ -94,6 +94,6 @@ def test_a_depthwise_convolution_counts_once() -> None:
 def test_attention_counts_by_torchs_own_formulas() -> None:
     # torch 2.0 does it by matrix products; later ones fuse it, and compute the scores once more
     # on the way back: 0.02 % of all in this model, with its 5 tokens.
-    built = build_model("vit_b_32", num_classes=10, image_size=64)
+    built = MODELS["vit_b_32"].built(num_classes=10, image_size=64)
     found = flops(lambda: train(built, torch.zeros(1, 3, 64, 64)))
     assert found == pytest.approx(2_588_599_296, rel=1e-3)
