@@ -14,7 +14,7 @@ RaybenchError
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -124,6 +124,12 @@ def unknown(what: str, name: str, known: Iterable[str], also: str = "") -> SpecE
     return SpecError(
         f"{what} {name!r}. {nearest(name, names)}".rstrip(), allowed=", ".join(names) + also
     )
+
+
+def first_lines(lines: Sequence[str], most: int) -> str:
+    """Return lines to stand below a message, the first few and the number of the others."""
+    more = [f"… and {len(lines) - most} more"] if len(lines) > most else []
+    return "".join(f"\n{line}" for line in (*lines[:most], *more))
 
 
 def count(number: int, noun: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, Union, get_args, get_origin
 
 from raybench.analysis import row as values
-from raybench.analysis.row import Row
+from raybench.record.schema import TrialRecord
 from raybench.spec.identity import Role, role_of
 from raybench.spec.trial import TrialSpec
 
@@ -34,7 +34,7 @@ class Column:
         dtype: number (float), count (whole number), flag, text or list.
         role: what it means for the comparison of two results.
         meaning: what it holds, with its unit.
-        get: where its value stands in a ``Row``, by a dotted name, or what returns it for a row;
+        get: where its value stands in a ``Row``, by a dotted name, or what returns it for a record;
             it is None where any part of it is unknown.
     """
 
@@ -42,7 +42,7 @@ class Column:
     dtype: Dtype
     role: Role
     meaning: str
-    get: str | Callable[[Row], object]
+    get: str | Callable[[TrialRecord], object]
 
 
 def dtype_of(annotation: object) -> Dtype:
@@ -70,7 +70,7 @@ _DTYPES: dict[object, Dtype] = {str: "text", int: "count", float: "number", bool
 def _spec_columns() -> Iterable[Column]:
     for name, field in TrialSpec.model_fields.items():
         dtype = dtype_of(field.annotation)
-        get = f"spec.{name}" if name != "batch_size" else values.batch_size
+        get = f"spec.{name}" if name != "batch_size" else name
         yield Column(name, dtype, role_of(field), field.description or "", get)
 
 
@@ -83,18 +83,18 @@ def table(*columns: Column) -> dict[str, Column]:
 
 # fmt: off
 COLUMNS = table(
-    Column("trial_id", "text", BOOKKEEPING, "readable name and hash of the spec", values.trial_id),
+    Column("trial_id", "text", BOOKKEEPING, "readable name and hash of the spec", "trial_id"),
     Column("experiment", "text", BOOKKEEPING, "name of the experiment", "experiment"),
     Column("source", "text", BOOKKEEPING, "the file that the row was read from", "source"),
     Column("status", "text", BOOKKEEPING,
-           "completed, failed, interrupted, or missing: planned, without a record", values.status),
-    Column("reason", "text", BOOKKEEPING, "why it did not complete: the first line", values.reason),
+           "completed, failed, interrupted, or missing: planned, without a record", "status"),
+    Column("reason", "text", BOOKKEEPING, "why it did not complete: the first line", "reason"),
     Column("warnings", "text", BOOKKEEPING,
            "what a reader of the figures has to know: kinds, separated by a space",
-           values.warnings),
+           "warnings"),
     Column("attempts", "count", BOOKKEEPING,
            "other records of the trial, which this one is better than; null for none", "attempts"),
-    Column("started_at", "text", BOOKKEEPING, "when, UTC, ISO 8601", values.started_at),
+    Column("started_at", "text", BOOKKEEPING, "when, UTC, ISO 8601", "started_at"),
     *_spec_columns(),
     Column("executed_precision", "text", BOOKKEEPING,
            "what the trial was executed with: the spec's, or autotune's choice",
@@ -115,11 +115,11 @@ COLUMNS = table(
     Column("compute_only_images_per_s", "number", FIGURE,
            "the same step on a batch already on the device", "record.compute_only_images_per_s"),
     Column("epoch_times_s", "list", FIGURE, "each epoch's training and evaluation, in seconds",
-           values.epoch_times),
+           lambda record: [each.train_time_s + each.eval_time_s for each in record.epochs]),
     Column("epoch_accuracies", "list", FIGURE, "accuracy after each epoch, 0 to 1",
-           values.epoch_accuracies),
+           lambda record: [each.accuracy for each in record.epochs]),
     Column("trained_images", "number", FIGURE, "images trained on, over all epochs",
-           values.trained_images),
+           lambda record: sum(each.train_images for each in record.epochs) or None),
     Column("step_p05_ms", "number", FIGURE, "5th percentile of the training steps, in milliseconds",
            "record.step_ms.p05"),
     Column("step_p25_ms", "number", FIGURE, "lower quartile", "record.step_ms.p25"),

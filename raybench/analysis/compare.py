@@ -6,7 +6,7 @@ hardware may differ, which is what one compares for; they are listed. The data m
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from raybench.analysis.columns import CONTEXTS, FACTORS, SPEC_FACTORS
 from raybench.analysis.configurations import Configuration, Key, configurations, known
 from raybench.analysis.statistics import CONFIDENCE, Ratio, below, holm, ratio_of_means, verdicts
 from raybench.analysis.trials import Trials
-from raybench.errors import ResultsError, SpecError
+from raybench.errors import ResultsError, SpecError, first_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,11 +56,6 @@ class Change:
     ratio: Ratio | None = None
     verdict: str | None = None
     too_slow: bool = False
-
-    @property
-    def title(self) -> str:
-        """``resnet18 · mnist · P100``, with the configuration where there are several."""
-        return " · ".join([str(self.key), *([self.configuration] if self.configuration else [])])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +115,9 @@ def compare(
     return Comparison(
         differences=tuple(_differences(*trials)),
         changes=tuple(_judged(changes, fail_below)),
-        shared_trials=len(_completed_trials(trials[0]) & _completed_trials(trials[1])),
+        shared_trials=len(
+            set.intersection(*(set(_completed(t, "trial_id", "started_at")) for t in trials))
+        ),
     )
 
 
@@ -172,8 +169,7 @@ def _change(
         ((group, key),) = cells
         if not group.completed[key]:
             return replace(unjudged, problem=f"{group.state(key)} in {side}")
-        column = group.trials["running_time_s"]
-        times.append([column[i] for i in group.completed[key]])
+        times.append(group.samples("running_time_s")[key])
         fingerprints.append(group.identities[key]["dataset_fingerprint"])
     if fingerprints[0] != fingerprints[1] and "dataset_fingerprint" not in allow:
         return replace(
@@ -186,18 +182,13 @@ def _change(
 def _judged(changes: Sequence[Change], fail_below: float | None) -> list[Change]:
     ratios = {i: change.ratio for i, change in enumerate(changes) if change.ratio}
     found = dict(zip(ratios, verdicts(list(ratios.values())), strict=True))
-    slow = _too_slow(ratios, fail_below) if fail_below is not None else set()
+    limit = fail_below or 0.0
+    judged = {i: below(ratio, limit) for i, ratio in ratios.items() if limit and ratio.terms}
+    adjusted = dict(zip(judged, holm(list(judged.values())), strict=True))
     return [
-        replace(change, verdict=found.get(i), too_slow=i in slow)
+        replace(change, verdict=found.get(i), too_slow=adjusted.get(i, 1) < 1 - CONFIDENCE)
         for i, change in enumerate(changes)
     ]
-
-
-def _too_slow(ratios: Mapping[int, Ratio], limit: float) -> set[int]:
-    p_values = {i: below(ratio, limit) for i, ratio in ratios.items()}
-    judged = {i: p for i, p in p_values.items() if p is not None}
-    adjusted = zip(judged, holm(list(judged.values())), strict=True)
-    return {i for i, p in adjusted if p < 1 - CONFIDENCE}
 
 
 def _completed(trials: Trials, *names: str) -> Iterator[tuple[Any, ...]]:
@@ -205,10 +196,6 @@ def _completed(trials: Trials, *names: str) -> Iterator[tuple[Any, ...]]:
     for status, *values in zip(trials["status"], *columns, strict=True):
         if status == "completed":
             yield tuple(map(known, values))
-
-
-def _completed_trials(trials: Trials) -> set[tuple[Any, ...]]:
-    return set(_completed(trials, "trial_id", "started_at"))
 
 
 def _differences(a: Trials, b: Trials) -> list[Difference]:
@@ -223,9 +210,9 @@ def _differences(a: Trials, b: Trials) -> list[Difference]:
 
 
 def _nothing_compared(changes: Sequence[Change]) -> ResultsError:
-    shown = "".join(f"\n{change.title}: {change.problem}" for change in changes[:8])
-    more = f"\n… and {len(changes) - 8} more" if len(changes) > 8 else ""
+    names = (" · ".join(filter(None, (str(each.key), each.configuration))) for each in changes)
+    problems = [f"{name}: {each.problem}" for name, each in zip(names, changes, strict=True)]
     return ResultsError(
-        f"nothing was measured on both sides{shown}{more}",
+        f"nothing was measured on both sides{first_lines(problems, 8)}",
         hint="compare results of the same grid",
     )

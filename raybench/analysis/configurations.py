@@ -29,8 +29,6 @@ _WITHOUT_RESULT: tuple[State, ...] = ("failed", "interrupted", "missing")
 Value = str | int | float | bool | None
 """Of a field of a spec or a record, as Python sees it; None is unknown."""
 
-_GPU_ONLY = ("cuda", "cudnn", "mig", "mps")
-
 
 class Key(NamedTuple):
     """A cell of a table."""
@@ -148,10 +146,10 @@ class Configuration:
     @cached_property
     def identities(self) -> dict[Key, dict[str, Any]]:
         """Each measured cell's identity: that of its first complete trial."""
-        first = {key: rows[0] for key, rows in self.completed.items() if rows}
         return {
-            key: {name: known(self.trials[name][row]) for name in FACTORS}
-            for key, row in first.items()
+            key: {name: known(self.trials[name][rows[0]]) for name in FACTORS}
+            for key, rows in self.completed.items()
+            if rows
         }
 
 
@@ -165,7 +163,9 @@ def configurations(trials: Trials, allow: Collection[str] = ()) -> list[Configur
     Raises:
         SpecError: a field of ``allow`` is unknown.
     """
-    check_fields(allow)
+    for name in allow:
+        if name not in FACTORS:
+            raise unknown("unknown field", name, FACTORS)
     cells = _cells(trials, by_device="device" not in allow)
     varying = _varying(trials, cells, allow)
     if not varying:
@@ -191,17 +191,6 @@ def configurations(trials: Trials, allow: Collection[str] = ()) -> list[Configur
     return found
 
 
-def check_fields(allow: Collection[str]) -> None:
-    """Refuse a field that ``--allow-mismatch`` does not take.
-
-    Raises:
-        SpecError: with the nearest.
-    """
-    for name in allow:
-        if name not in FACTORS:
-            raise unknown("unknown field", name, FACTORS)
-
-
 def _agree(others: tuple[Any, ...], values: tuple[Any, ...]) -> bool:
     return all(other in (None, value) for other, value in zip(others, values, strict=True))
 
@@ -223,7 +212,7 @@ def mismatches(
     if key not in group.identities or other not in group.identities:
         return ()
     first, second = group.identities[key], group.identities[other]
-    on_cpu = [hardware.cpu_threads is not None for hardware in (key.hardware, other.hardware)]
+    on_cpu = [side.hardware.cpu_threads is not None for side in (key, other)]
     found: list[Mismatch] = []
     for name in FACTORS:
         ours, theirs = first[name], second[name]
@@ -231,21 +220,18 @@ def mismatches(
             continue
         if name == "device" and not all(on_cpu):
             continue  # GPUs of different labels are different devices
-        if name in _GPU_ONLY and any(on_cpu) and None in (ours, theirs):
+        if name in ("cuda", "cudnn", "mig", "mps") and any(on_cpu) and None in (ours, theirs):
             continue
-        if name in ("flags", "variables") and None not in (ours, theirs):
-            found += _switches(name, json.loads(ours), json.loads(theirs))
-        else:
+        if name not in ("flags", "variables") or None in (ours, theirs):
             found.append(Mismatch(field=name, ours=_meant(name, ours), theirs=_meant(name, theirs)))
+            continue
+        ours, theirs = json.loads(ours), json.loads(theirs)
+        for switch in sorted({*ours, *theirs}):
+            one, two = ours.get(switch), theirs.get(switch)
+            if one != two:
+                sides = {"ours": _flat(one), "theirs": _flat(two)}
+                found.append(Mismatch(field=name, switch=switch, **sides))
     return tuple(found)
-
-
-def _switches(field: str, ours: dict[str, Any], theirs: dict[str, Any]) -> list[Mismatch]:
-    return [
-        Mismatch(field=field, switch=name, ours=_flat(one), theirs=_flat(other))
-        for name in sorted({*ours, *theirs})
-        if (one := ours.get(name)) != (other := theirs.get(name))
-    ]
 
 
 def _flat(value: Any) -> Value:
@@ -278,16 +264,14 @@ def _varying(trials: Trials, cells: Sequence[Key], allow: Collection[str]) -> di
     """
     found = {}
     for name in FACTORS:
-        if name in allow:
-            continue
-        values = list(map(known, trials[name]))
-        if name in SPEC_FACTORS:
-            values = [_meant(name, value) for value in values]
+        values = [_meant(name, known(value)) for value in trials[name]]
         of_cell: dict[Key, Any] = {}
-        for key, value in zip(cells, values, strict=True):
-            if value is not None and of_cell.setdefault(key, value) != value:
-                found[name] = values
-                break
+        same = all(
+            value is None or of_cell.setdefault(key, value) == value
+            for key, value in zip(cells, values, strict=True)
+        )
+        if name not in allow and not same:
+            found[name] = values
     return found
 
 
@@ -295,13 +279,10 @@ def _cells(trials: Trials, *, by_device: bool) -> list[Key]:
     """Return each row's cell; kinds of device that bear one label, such as a P100's PCIe and SXM2,
     are told apart.
     """
-    several: set[str] = set()
-    if by_device:
-        pairs = set(zip(trials["hardware"], trials["device"], strict=True))
-        kinds = Counter(label for label, device in pairs if device is not None)
-        several = {label for label, count in kinds.items() if count > 1}
+    pairs = list(zip(trials["hardware"], trials["device"], strict=True))
+    kinds = Counter(label for label, device in set(pairs) if device is not None)
     hardware = [
-        Hardware(label, device=device if label in several and device else "")
-        for label, device in zip(trials["hardware"], trials["device"], strict=True)
+        Hardware(label, device=device if by_device and kinds[label] > 1 and device else "")
+        for label, device in pairs
     ]
     return list(map(Key, trials["model"], trials["dataset"], hardware))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,17 +50,11 @@ _COLUMNS = ", ".join(_Row.model_fields)
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedResults:
-    """Published results.
-
-    Attributes:
-        trials: a row for each result.
-        source: where they were published, or the file.
-        workload: fields of the spec that are known of them.
-    """
+    """Published results, their source, and the fields of the spec that are known of them."""
 
     trials: Trials
     source: str
-    workload: Mapping[str, Any] = field(default_factory=dict)
+    workload: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,13 +95,7 @@ class WorkloadDifference(Note):
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedComparison:
-    """One's own results beside published ones.
-
-    Attributes:
-        source: where those were published.
-        cells: what both have.
-        differences: how one's own workload differs.
-    """
+    """One's own results beside published ones: what both have, and how the workload differs."""
 
     source: str
     cells: tuple[ComparedCell, ...]
@@ -144,19 +132,16 @@ def load_published(name: str) -> PublishedResults:
             rows = _rows(csv.DictReader(file), where)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SpecError(f"cannot read {where}: {printable(str(error))}") from None
-    columns = {name: [getattr(row, name) for row in rows] for name in _Row.model_fields}
     texts = {"status": "completed", "source": where, "reason": "", "warnings": ""}
-    columns.update({name: [text] * len(rows) for name, text in texts.items()})
-    return PublishedResults(trials=tidy(columns, len(rows)), source=source, workload=workload)
+    trials = tidy([{**texts, **row.model_dump()} for row in rows])
+    return PublishedResults(trials=trials, source=source, workload=workload)
 
 
 def _rows(reader: csv.DictReader[str], where: str) -> list[_Row]:
     lacking = [name for name in _Row.model_fields if name not in (reader.fieldnames or ())]
     if lacking:
-        raise SpecError(
-            f"{where}: not a reference, it lacks the columns {', '.join(lacking)}",
-            allowed=f"a CSV file with {_COLUMNS}",
-        )
+        wrong = f"{where}: not a reference, it lacks the columns {', '.join(lacking)}"
+        raise SpecError(wrong, allowed=f"a CSV file with {_COLUMNS}")
     rows: list[_Row] = []
     for row in reader:
         if len(rows) == MOST_ROWS:
@@ -224,7 +209,7 @@ def _differences(trials: Trials, published: PublishedResults) -> tuple[WorkloadD
     found = []
     for name, value in published.workload.items():
         own = tuple(sorted({str(v) for v in trials[name] if known(v) is not None}))
-        if own != (() if value is None else (str(value),)):
-            text = None if value is None else str(value)
-            found.append(WorkloadDifference(field=name, own=own, published=text))
+        theirs = None if value is None else str(value)
+        if own != (() if theirs is None else (theirs,)):
+            found.append(WorkloadDifference(field=name, own=own, published=theirs))
     return tuple(found)

@@ -34,6 +34,53 @@ class Row(NamedTuple):
     source: str = ""
     attempts: int | None = None
 
+    @property
+    def trial_id(self) -> str:
+        """The record's own, or the spec's."""
+        return (self.record or self.spec).trial_id
+
+    @property
+    def batch_size(self) -> int | None:
+        """The spec's; None for the largest."""
+        return _whole(self.spec.batch_size)
+
+    @property
+    def started_at(self) -> str:
+        """When, or "" for a planned trial."""
+        return self.record.started_at if self.record else ""
+
+    @property
+    def warnings(self) -> str:
+        """The kinds of the record's warnings."""
+        return " ".join(warning.kind for warning in self.record.warnings) if self.record else ""
+
+    @property
+    def status(self) -> str:
+        """The record's, unless it is damaged, or ``missing``."""
+        return self._outcome[0]
+
+    @property
+    def reason(self) -> str:
+        """Why it did not complete, in one line."""
+        return self._outcome[1]
+
+    @property
+    def _outcome(self) -> tuple[str, str]:
+        record = self.record
+        if record is None:
+            return "missing", ""
+        if record.status == "completed":
+            if record.running_time_s is None or not 1e-9 < record.running_time_s < MOST:
+                return "failed", "damaged: completed without a plausible running time"
+            if record.autotune is None and not record.spec.is_resolved:
+                why = "without the settings that its spec leaves to autotune"
+                return "failed", f"damaged: completed {why}"
+            return "completed", ""
+        if record.error is None:
+            return record.status, "no reason given"
+        lines = record.error.message.strip().splitlines()
+        return record.status, ": ".join([record.error.kind, *lines[:1]])
+
 
 def printable(text: str) -> str:
     """Return a text with line breaks and control characters escaped, so that it cannot deceive."""
@@ -42,108 +89,36 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def trial_id(row: Row) -> str:
-    """The record's own, or the spec's."""
-    return row.record.trial_id if row.record else row.spec.trial_id
+def _whole(batch_size: int | str) -> int | None:
+    return batch_size if isinstance(batch_size, int) else None
 
 
-def started_at(row: Row) -> str:
-    """When, or "" for a planned trial."""
-    return row.record.started_at if row.record else ""
-
-
-def status(row: Row) -> str:
-    """The record's, unless it is damaged, or ``missing``."""
-    return _outcome(row)[0]
-
-
-def reason(row: Row) -> str:
-    """Why it did not complete, in one line."""
-    return _outcome(row)[1]
-
-
-def _outcome(row: Row) -> tuple[str, str]:
-    """Return the status and, where it is not completed, the first line of the reason."""
-    record = row.record
-    if record is None:
-        return "missing", ""
-    if record.status == "completed":
-        if record.running_time_s is None or not 1e-9 < record.running_time_s < MOST:
-            return "failed", "damaged: completed without a plausible running time"
-        if record.autotune is None and not record.spec.is_resolved:
-            return (
-                "failed",
-                "damaged: completed without the settings that its spec leaves to autotune",
-            )
-        return "completed", ""
-    if record.error is None:
-        return record.status, "no reason given"
-    lines = record.error.message.strip().splitlines()
-    return record.status, ": ".join([record.error.kind, *lines[:1]])
-
-
-def warnings(row: Row) -> str:
-    """The kinds of the record's warnings."""
-    return " ".join(warning.kind for warning in row.record.warnings) if row.record else ""
-
-
-def batch_size(row: Row) -> int | None:
-    """The spec's; None for the largest."""
-    return row.spec.batch_size if isinstance(row.spec.batch_size, int) else None
-
-
-def executed_precision(row: Row) -> str | None:
+def executed_precision(record: TrialRecord) -> str:
     """What the trial was executed with: autotune's choice, or else the spec's."""
-    if row.record is None:
-        return None
-    return (row.record.autotune.chosen if row.record.autotune else row.spec).precision
+    return (record.autotune.chosen if record.autotune else record.spec).precision
 
 
-def executed_batch_size(row: Row) -> int | None:
+def executed_batch_size(record: TrialRecord) -> int | None:
     """Images a step, likewise."""
-    if row.record is None:
-        return None
-    return row.record.autotune.chosen.batch_size if row.record.autotune else batch_size(row)
+    return _whole((record.autotune.chosen if record.autotune else record.spec).batch_size)
 
 
-def accuracy(row: Row) -> float | None:
+def accuracy(record: TrialRecord) -> float | None:
     """After the last epoch."""
-    return row.record.epochs[-1].accuracy if row.record and row.record.epochs else None
+    return record.epochs[-1].accuracy if record.epochs else None
 
 
-def epoch_times(row: Row) -> list[float] | None:
-    """Seconds of each epoch, evaluation included."""
-    if row.record is None:
-        return None
-    return [epoch.train_time_s + epoch.eval_time_s for epoch in row.record.epochs]
-
-
-def epoch_accuracies(row: Row) -> list[float] | None:
-    """After each epoch."""
-    return None if row.record is None else [epoch.accuracy for epoch in row.record.epochs]
-
-
-def trained_images(row: Row) -> int | None:
-    """Over all epochs."""
-    return sum(epoch.train_images for epoch in row.record.epochs) or None if row.record else None
-
-
-def throttle_reasons(row: Row) -> str | None:
+def throttle_reasons(record: TrialRecord) -> str | None:
     """Why clocks were held down."""
-    seen = row.record.device_telemetry if row.record else None
-    return (
-        None if seen is None or seen.throttle_reasons is None else " ".join(seen.throttle_reasons)
-    )
+    seen = record.device_telemetry.throttle_reasons if record.device_telemetry else None
+    return None if seen is None else " ".join(seen)
 
 
-def device(row: Row) -> str | None:
+def device(record: TrialRecord) -> str | None:
     """The GPU's own name, or the processor's."""
-    record = row.record
-    if record is None or record.hardware is None:
-        return None
-    if row.spec.cpu_threads is not None and record.environment is not None:
+    if record.hardware and record.environment and record.spec.cpu_threads is not None:
         return record.environment.cpu  # what is detected names the threads as well
-    return record.hardware.detected
+    return record.hardware.detected if record.hardware else None
 
 
 _AUTOTUNED_SWITCHES = {
@@ -155,21 +130,20 @@ _AUTOTUNED_SWITCHES = {
 """They follow from what autotune chose, and each hardware at its best may differ in that."""
 
 
-def flags(row: Row) -> str | None:
+def flags(record: TrialRecord) -> str | None:
     """Torch's switches, as JSON."""
-    if row.record is None or row.record.environment is None:
+    if record.environment is None:
         return None
-    flags: dict[str, object] = dict(row.record.environment.flags)
-    if row.record.autotune is not None:
+    flags: dict[str, object] = dict(record.environment.flags)
+    if record.autotune is not None:
         flags = {name: _AUTOTUNED_SWITCHES.get(name, value) for name, value in flags.items()}
     return _sorted_json(flags, lambda name: "threads" not in name)
 
 
-def variables(row: Row) -> str | None:
+def variables(record: TrialRecord) -> str | None:
     """The variables that switch how torch computes, as JSON."""
-    if row.record is None or row.record.environment is None:
-        return None
-    return _sorted_json(row.record.environment.variables, _is_switch)
+    seen = record.environment
+    return _sorted_json(seen.variables, _is_switch) if seen else None
 
 
 _SWITCHES = re.compile(

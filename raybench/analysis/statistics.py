@@ -143,25 +143,20 @@ def verdicts(ratios: Sequence[Ratio]) -> list[Verdict | None]:
     The correction is Holm's (Scandinavian Journal of Statistics 6, 1979): the chance that any of
     several equal pairs is called different stays below 5 %.
     """
-    p_values = [ratio.p_value for ratio in ratios]
-    judged = [i for i, p in enumerate(p_values) if p is not None]
-    adjusted = holm([p for p in p_values if p is not None])
-    found: list[Verdict | None] = [None] * len(ratios)
-    for i, p in zip(judged, adjusted, strict=True):
-        if p >= 1 - CONFIDENCE:
-            found[i] = "not distinguishable"
+    adjusted = iter(holm([p for ratio in ratios if (p := ratio.p_value) is not None]))
+    found: list[Verdict | None] = []
+    for ratio in ratios:
+        if not ratio.terms:
+            found.append(None)
+        elif next(adjusted) >= 1 - CONFIDENCE:
+            found.append("not distinguishable")
         else:
-            found[i] = "faster" if ratios[i].value > 1 else "slower"
+            found.append("faster" if ratio.value > 1 else "slower")
     return found
 
 
-def below(ratio: Ratio, limit: float) -> float | None:
-    """Return the one-sided p-value of the hypothesis that a ratio is not below a limit.
-
-    None without an interval.
-    """
-    if not ratio.terms:
-        return None
+def below(ratio: Ratio, limit: float) -> float:
+    """Return the one-sided p-value of a ratio with terms being no lower than a limit."""
     t = math.log(ratio.value / limit) / ratio.standard_error
     return _t_below(t, ratio.degrees_of_freedom)
 

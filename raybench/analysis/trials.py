@@ -6,9 +6,9 @@ pandas takes longer to import than the tables take to make; a frame is for who w
 
 from __future__ import annotations
 
+import functools
 import gc
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from raybench.analysis.columns import COLUMNS
 from raybench.analysis.row import Row, printable
-from raybench.errors import RecordError, ResultsError
+from raybench.errors import RecordError, ResultsError, first_lines
 from raybench.record.scan import Unreadable, experiments, scan
 from raybench.record.store import Experiment
 
@@ -48,17 +48,14 @@ class Trials:
         """Return the trials of a frame, or as they are."""
         if isinstance(trials, Trials):
             return trials
-        numbers = {name for name, column in COLUMNS.items() if column.dtype == "number"}
-        return cls(
-            {
-                name: values.tolist() if name in numbers else list(map(plain, values))
-                for name, values in ((name, trials[name]) for name in COLUMNS)
-            },
-            len(trials),
-        )
+        columns = {
+            name: trials[name].tolist() if c.dtype == "number" else list(map(_plain, trials[name]))
+            for name, c in COLUMNS.items()
+        }
+        return cls(columns, len(trials))
 
 
-def plain(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     """Return a value of a frame as Python has it: None for unknown, whole numbers as such."""
     if isinstance(value, (str, list)) or value is None:
         return value
@@ -67,12 +64,11 @@ def plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def tidy(columns: Mapping[str, list[Any]], count: int) -> Trials:
-    """Return trials with all of ``COLUMNS``; those that are not given are unknown throughout."""
+def tidy(rows: Sequence[Mapping[str, Any]]) -> Trials:
+    """Return trials with all of ``COLUMNS``; what a row does not have is unknown."""
     unknown = {name: None if c.dtype != "number" else math.nan for name, c in COLUMNS.items()}
-    return Trials(
-        {name: columns.get(name, [nothing] * count) for name, nothing in unknown.items()}, count
-    )
+    columns = {name: [row.get(name, value) for row in rows] for name, value in unknown.items()}
+    return Trials(columns, len(rows))
 
 
 class Loaded(NamedTuple):
@@ -91,7 +87,7 @@ def load(folders: Sequence[Path]) -> Loaded:
     """
     filled, problems = Filling(), []
     seen: dict[tuple[str, str], str] = {}
-    attempts: dict[Path, Counter[str]] = {}
+    attempts = functools.cache(lambda folder: Experiment(folder).attempts())
     with _without_garbage_collection():
         for found in scan(folders):
             if isinstance(found, Unreadable):
@@ -102,10 +98,7 @@ def load(folders: Sequence[Path]) -> Loaded:
             if first != str(path):
                 problems.append(printable(f"{path}: the same trial as {first}, counted once"))
                 continue
-            folder = path.parent.parent
-            if folder not in attempts:
-                attempts[folder] = Experiment(folder).attempts()
-            lesser = attempts[folder][record.trial_id] or None
+            lesser = attempts(path.parent.parent)[record.trial_id] or None
             filled.add(Row(record.spec, record, record.experiment, str(path), lesser))
         ids = {trial_id for trial_id, _ in seen}
         for experiment in experiments(folders):
@@ -151,7 +144,9 @@ class Filling:
         for name, column in COLUMNS.items():
             get = column.get
             values: Sequence[Any] = (
-                _part(get, parts) if isinstance(get, str) else list(map(get, self._rows))
+                _part(get, parts)
+                if isinstance(get, str)
+                else [row.record and get(row.record) for row in self._rows]
             )
             if column.dtype == "text":
                 values = [v if v is None or v.isprintable() else printable(v) for v in values]
@@ -173,10 +168,8 @@ def _part(path: str, parts: dict[str, Sequence[Any]]) -> Sequence[Any]:
 def _nothing(folders: Sequence[Path], problems: Sequence[str]) -> ResultsError:
     named = ", ".join(printable(str(folder)) for folder in folders[:3])
     named += f" and {len(folders) - 3} more" if len(folders) > 3 else ""
-    shown = "".join(f"\n{problem}" for problem in problems[:5])
-    more = f"\n… and {len(problems) - 5} more" if len(problems) > 5 else ""
     return ResultsError(
-        f"no records in {named}{shown}{more}",
+        f"no records in {named}{first_lines(problems, 5)}",
         allowed="an experiment's folder, a folder of experiments, or record files",
         hint="run `raybench demo` or `raybench grid` to make some",
     )

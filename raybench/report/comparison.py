@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from raybench.analysis.compare import Comparison
 from raybench.analysis.published import ComparedCell, PublishedComparison, WorkloadDifference
 from raybench.analysis.quantities import QUANTITIES
+from raybench.errors import count
 from raybench.report import render
 from raybench.report.documents import document
 from raybench.report.explanation import cell_names
 from raybench.report.findings import shown
-from raybench.report.labels import cell_title, counted, decimals_of
+from raybench.report.labels import cell_title, decimals_of, listed
 from raybench.report.notes import holms, sentence
 from raybench.report.parts import Part, rows_grid
 
@@ -30,7 +31,7 @@ class PrintableComparison(Comparison):
 def comparison_part(comparison: Comparison) -> Part:
     """Return what differs between two result sets, then each cell's change."""
     differences = [
-        {"differs": each.field, "A": _few(each.a), "B": _few(each.b)}
+        {"differs": each.field, "A": listed(each.a, 3), "B": listed(each.b, 3)}
         for each in comparison.differences
     ]
     changes = [
@@ -63,16 +64,11 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     if judged:
         yield f"verdicts at 5 %{holms(judged)}"
     if comparison.shared_trials:
-        shared = counted(comparison.shared_trials, "trial")
+        shared = count(comparison.shared_trials, "trial")
         yield f"{shared} in both A and B, which makes them look alike"
     for change in comparison.changes:
         if not change.ratio:
             yield f"not compared: {cell_title(change.key, change.configuration)}: {change.problem}"
-
-
-def _few(values: Sequence[str]) -> str:
-    more = f" and {len(values) - 3} more" if len(values) > 3 else ""
-    return ", ".join(values[:3]) + more
 
 
 def comparison_document(comparison: Comparison) -> dict[str, Any]:
@@ -82,20 +78,13 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
         ratio = document(change.ratio) or {"value": None, "low": None, "high": None, "n": 0}
         cells.append(
             {
-                **document(change.key),
-                "configuration": change.configuration,
-                "ratio": ratio.pop("value"),
-                **ratio,
-                "verdict": change.verdict,
-                "too_slow": change.too_slow,
-                "problem": change.problem,
+                **change.key._asdict(),
+                **{"configuration": change.configuration, "ratio": ratio.pop("value"), **ratio},
+                **{name: getattr(change, name) for name in ("verdict", "too_slow", "problem")},
             }
         )
-    return {
-        "differences": document(comparison.differences),
-        "cells": cells,
-        "shared_trials": comparison.shared_trials,
-    }
+    found = {"differences": comparison.differences, "cells": cells}
+    return dict(document({**found, "shared_trials": comparison.shared_trials}))
 
 
 def published_part(comparison: PublishedComparison) -> Part:
@@ -110,17 +99,17 @@ def published_part(comparison: PublishedComparison) -> Part:
 
 
 def _published_row(cell: ComparedCell) -> dict[str, str]:
-    decimals, interval = QUANTITIES[cell.quantity].decimals, ""
-    published = f"{cell.published:.{decimals}f}"
+    usual = decimals = QUANTITIES[cell.quantity].decimals
+    interval = ""
     if cell.low is not None and cell.high is not None:
-        decimals = decimals_of(min(cell.high - cell.own, cell.own - cell.low), decimals)
+        decimals = decimals_of(min(cell.high - cell.own, cell.own - cell.low), usual)
         interval = f" [{cell.low:.{decimals}f}, {cell.high:.{decimals}f}]"
     return {
         "": cell.quantity.replace("-", " "),
         **cell_names(cell.key),
         "configuration": cell.configuration,
         "own": f"{cell.own:.{decimals}f}{interval}",
-        "published": published,
+        "published": f"{cell.published:.{usual}f}",
         "own / published": f"{cell.ratio:.3f}",
     }
 
@@ -137,16 +126,7 @@ def published_document(comparison: PublishedComparison) -> dict[str, Any]:
     rows = []
     for cell in comparison.cells:
         figures = document(cell)
-        rows.append(
-            {
-                **{name: figures.pop(name) for name in ("quantity", "configuration")},
-                **figures.pop("key"),
-                **figures,
-                "ratio": cell.ratio,
-            }
-        )
-    return {
-        "source": comparison.source,
-        "rows": rows,
-        "notes": document(comparison.differences),
-    }
+        first = {name: figures.pop(name) for name in ("quantity", "configuration")}
+        rows.append({**first, **figures.pop("key"), **figures, "ratio": cell.ratio})
+    notes = document(comparison.differences)
+    return {"source": comparison.source, "rows": rows, "notes": notes}

@@ -40,8 +40,6 @@ SPEEDUP_COLUMNS = {
     "bandwidth": "of the datasheets' memory bandwidths",
 }
 
-OVERHEAD = "overhead: the part of a step that is not compute"
-
 
 class PrintableExplanation(Explanation):
     """An explanation that ``print`` shows as text, and a notebook as HTML."""
@@ -64,12 +62,14 @@ def explanation_part(explanation: Explanation) -> Part:
         )
     ]
     if explanation.speedups:
-        speedups = _grid(
-            f"Speedup over {explanation.baseline}, measured and expected{configuration}",
-            [_speedup_row(key, speedup) for key, speedup in explanation.speedups.items()],
-            SPEEDUP_COLUMNS,
+        grids.append(
+            _grid(
+                f"Speedup over {explanation.baseline}, measured and expected{configuration}",
+                [_speedup_row(key, speedup) for key, speedup in explanation.speedups.items()],
+                SPEEDUP_COLUMNS,
+                "overhead: the part of a step that is not compute",
+            )
         )
-        grids.append(replace(speedups, notes=(*speedups.notes, OVERHEAD)))
     sections: dict[str, list[str]] = {}
     for finding in explanation.findings:
         sections.setdefault(about(finding), []).append(sentence(finding))
@@ -81,12 +81,14 @@ def explanation_part(explanation: Explanation) -> Part:
     )
 
 
-def _grid(title: str, rows: Sequence[Mapping[str, str]], meanings: Mapping[str, str]) -> Grid:
-    """Return a table with the meanings of its columns as footnotes."""
+def _grid(
+    title: str, rows: Sequence[Mapping[str, str]], meanings: Mapping[str, str], *notes: str
+) -> Grid:
+    """Return a table with the meanings of its columns, and other notes, as footnotes."""
     grid = rows_grid(title, rows)
     names = {head.name for head in grid.heads}
     said = (f"{name}: {meaning}" for name, meaning in meanings.items() if name in names)
-    return replace(grid, notes=tuple(said))
+    return replace(grid, notes=(*said, *notes))
 
 
 def _step_row(key: Key, step: StepBreakdown) -> dict[str, str]:
@@ -101,18 +103,9 @@ def _step_row(key: Key, step: StepBreakdown) -> dict[str, str]:
 
 
 def _speedup_row(key: Key, speedup: SpeedupBreakdown) -> dict[str, str]:
-    expected = {"FLOPs": speedup.flops, "bandwidth": speedup.bandwidth}
-    measured = {
-        "running time": speedup.running_time,
-        "training": speedup.training,
-        "no input": speedup.without_input,
-        "compute": speedup.compute_only,
-    }
-    return {
-        **cell_names(key),
-        **{name: shown(ratio) if ratio else "–" for name, ratio in measured.items()},
-        **{name: "–" if ratio is None else f"{ratio:.2f}" for name, ratio in expected.items()},
-    }
+    # The columns are in the order of the fields.
+    figures = zip(SPEEDUP_COLUMNS, vars(speedup).values(), strict=True)
+    return {**cell_names(key), **{name: "–" if r is None else shown(r) for name, r in figures}}
 
 
 def cell_names(key: Key) -> dict[str, str]:
@@ -126,24 +119,14 @@ def cell_names(key: Key) -> dict[str, str]:
 
 def explanation_document(explanation: Explanation) -> dict[str, Any]:
     """Return an explanation for programs, unrounded; each finding with its sentence."""
-    return {
+    steps, found = explanation.steps.items(), explanation.findings
+    content = {
         "configuration": explanation.configuration,
-        "baseline": str(explanation.baseline),
-        "steps": [
-            {**document(key), **document(step), "rest_ms": step.rest_ms}
-            for key, step in explanation.steps.items()
-        ],
-        "speedups": [
-            {**document(key), **document(speedup)} for key, speedup in explanation.speedups.items()
-        ],
-        "ms_per_image_over_gflops": [
-            document(vars(finding))
-            for finding in explanation.findings
-            if isinstance(finding, TimeOverFlops)
-        ],
-        "findings": [
-            {**document(finding), "about": about(finding), "conclusion": finding.conclusion}
-            for finding in explanation.findings
-        ],
-        "notes": document(explanation.notes),
+        "baseline": explanation.baseline,
+        "steps": [{**key._asdict(), **vars(step), "rest_ms": step.rest_ms} for key, step in steps],
+        "speedups": [{**key._asdict(), **vars(s)} for key, s in explanation.speedups.items()],
+        "ms_per_image_over_gflops": [vars(f) for f in found if isinstance(f, TimeOverFlops)],
+        "findings": [{**document(f), "about": about(f), "conclusion": f.conclusion} for f in found],
+        "notes": explanation.notes,
     }
+    return dict(document(content))

@@ -11,8 +11,10 @@ from raybench.report.labels import dataset_title
 from raybench.report.notes import sentence
 
 
-def shown(ratio: Ratio, decimals: int = 2) -> str:
-    """Return ``2.61 [2.55, 2.67]``, or ``2.61`` for a single run."""
+def shown(ratio: Ratio | float, decimals: int = 2) -> str:
+    """Return ``2.61 [2.55, 2.67]``, or ``2.61`` for a single run or a figure."""
+    if isinstance(ratio, float):
+        return f"{ratio:.{decimals}f}"
     if ratio.interval is None:
         return f"{ratio.value:.{decimals}f}"
     low, high = ratio.interval

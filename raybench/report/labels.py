@@ -18,9 +18,8 @@ MOST_NAMES = 8
 _STATE_TEXT = {"absent": "–", "unmeasured": "n/a"}
 
 
-def dataset_title(name: str) -> str:
-    """Return what tables call a dataset."""
-    return DATASETS.title(name)
+dataset_title = DATASETS.title
+"""What tables call a dataset."""
 
 
 def cell_title(key: Key, configuration: str = "") -> str:
@@ -38,16 +37,11 @@ def table_title(table: Table) -> str:
     return f"{table.quantity.title}{shown}{over}{configuration}"
 
 
-def listed(titles: Iterable[str]) -> str:
+def listed(titles: Iterable[str], most: int = MOST_NAMES) -> str:
     """Join titles, the first few by name and the others by number."""
     names = list(titles)
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return ", ".join(names[:MOST_NAMES]) + more
-
-
-def counted(number: int, noun: str) -> str:
-    """Return ``1 trial`` or ``2 trials``."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def cell_text(quantity: Quantity, cell: Cell | None) -> str:

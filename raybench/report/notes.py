@@ -8,12 +8,11 @@ from functools import singledispatch
 
 from raybench.analysis import cells as figures
 from raybench.analysis import notes, stability
-from raybench.analysis.configurations import Key, Mismatch, Value
+from raybench.analysis.configurations import Key, Value
 from raybench.analysis.tables import Table
 from raybench.catalog.hardware import Hardware
-from raybench.report.labels import cell_text, cell_title, counted, listed
-
-ALONE = "keep other programs off the host"
+from raybench.errors import count
+from raybench.report.labels import cell_text, cell_title, listed
 
 
 @singledispatch
@@ -48,13 +47,9 @@ def cells(keys: Iterable[Key]) -> str:
 
 @sentence.register
 def _(note: notes.Repeats) -> str:
-    said = f"n = {note.usual} ({_repeats(note.usual)}) in each cell"
+    repeats = "a single run" if note.usual == 1 else f"{note.usual} independent repeats"
     others = listed(f"{cell_title(each.cell)}: {each.trials}" for each in note.others)
-    return f"{said}, except {others}" if others else said
-
-
-def _repeats(number: int) -> str:
-    return "a single run" if number == 1 else f"{number} independent repeats"
+    return f"n = {note.usual} ({repeats}) in each cell" + (f", except {others}" if others else "")
 
 
 @sentence.register
@@ -76,7 +71,7 @@ def _(note: notes.Warned) -> str:
 
 
 def _of(trials: int, planned: int) -> str:
-    return f"{trials} of {counted(planned, 'trial')}"
+    return f"{trials} of {count(planned, 'trial')}"
 
 
 def _counts(counts: Sequence[notes.Count]) -> str:
@@ -132,7 +127,8 @@ def _(note: notes.AllowedToDiffer) -> str:
 def _(note: notes.NotComparable) -> str:
     ours, theirs = note.cells[0].hardware, note.baseline
     differing = "; ".join(
-        f"{_field(each)}: {_value(each.ours)} ({ours}), {_value(each.theirs)} ({theirs})"
+        f"{'.'.join(filter(None, (each.field, each.switch)))}: "
+        f"{_known(each.ours)} ({ours}), {_known(each.theirs)} ({theirs})"
         for each in note.mismatches
     )
     fields = dict.fromkeys(each.field for each in note.mismatches)
@@ -140,12 +136,8 @@ def _(note: notes.NotComparable) -> str:
     return f"not comparable: {cells(note.cells)}: {differing}. To allow it: {options}"
 
 
-def _field(mismatch: Mismatch) -> str:
-    return f"{mismatch.field}.{mismatch.switch}" if mismatch.switch else mismatch.field
-
-
-def _value(value: Value) -> str:
-    return "unknown" if value is None else str(value)
+def _known(value: Value) -> Value:
+    return "unknown" if value is None else value
 
 
 @sentence.register
@@ -243,7 +235,7 @@ def _(note: stability.Throttled) -> str:
 @sentence.register
 def _(note: stability.CoLocated) -> str:
     return (
-        f"co-located trials: {cells(note.cells)}: up to {counted(note.most, 'other')} ran on the "
+        f"co-located trials: {cells(note.cells)}: up to {count(note.most, 'other')} ran on the "
         f"host at once. To see what they cost, {_isolate(isolated=note.isolated)}"
     )
 
@@ -255,4 +247,4 @@ def _shares(shares: Sequence[stability.Share], than: str = "") -> str:
 
 
 def _isolate(*, isolated: bool) -> str:
-    return ALONE if isolated else "measure with isolation=node"
+    return "keep other programs off the host" if isolated else "measure with isolation=node"

@@ -15,16 +15,9 @@ from pydantic import BaseModel
 
 from raybench.analysis.columns import Column
 
-_PLURAL = "[]"
-"""Stands after the name of a list's fields: ``epochs[].accuracy``."""
-
 
 def record_page(schema: Mapping[str, Any]) -> str:
-    """Return the page of a record's fields.
-
-    Args:
-        schema: the JSON Schema of a record.
-    """
+    """Return the page of a record's fields, of its JSON Schema."""
     return _page(
         "The record, field by field",
         "One JSON document a trial, `<experiment>/records/<trial_id>.json` in the results folder. "
@@ -42,19 +35,14 @@ def record_table(schema: Mapping[str, Any]) -> str:
 
 
 def columns_page(columns: Mapping[str, Column]) -> str:
-    """Return the page of the data frame's columns.
-
-    Args:
-        columns: by their names.
-    """
+    """Return the page of the data frame's columns, which are given by their names."""
     rows = (
         (f"`{each.name}`", each.dtype, each.role.name.lower(), each.meaning)
         for each in columns.values()
     )
-    return _page("The columns of the data frame", _COLUMNS, _table(_COLUMN_HEADS, rows))
+    heads = ("column", "dtype", "role", "meaning")
+    return _page("The columns of the data frame", _COLUMNS, _table(heads, rows))
 
-
-_COLUMN_HEADS = ("column", "dtype", "role", "meaning")
 
 _COLUMNS = """\
 `raybench.load` returns one row a trial, and `raybench analyze --save-trials FILE` writes the same
@@ -67,20 +55,12 @@ a *figure* was measured; *bookkeeping* says nothing of the measurement."""
 
 
 def settings_page(settings: type[BaseModel], prefix: str) -> str:
-    """Return the page of the environment variables.
-
-    Args:
-        settings: a model with a field a variable.
-        prefix: stands before each field's name, in capitals.
-    """
-    rows = (
-        (
-            f"`{prefix}{name.upper()}`",
-            "–" if field.default is None else f"`{_setting(field.default)}`",
-            field.description or "",
-        )
-        for name, field in settings.model_fields.items()
-    )
+    """Return the page of the environment variables: a field each, whose name follows the prefix."""
+    rows = []
+    for name, field in settings.model_fields.items():
+        value = int(field.default) if isinstance(field.default, (bool, float)) else field.default
+        default = "–" if value is None else f"`{value}`"
+        rows.append((f"`{prefix}{name.upper()}`", default, field.description or ""))
     return _page(
         "The settings",
         "Environment variables; an empty one counts as unset. An option of the same name on the "
@@ -91,16 +71,10 @@ def settings_page(settings: type[BaseModel], prefix: str) -> str:
     )
 
 
-def _setting(value: object) -> str:
-    return str(int(value) if isinstance(value, (bool, float)) else value)
-
-
 def commands_page(commands: Mapping[str, Any], fields: Collection[str]) -> str:
-    """Return the page of the command line.
+    """Return the page of the command line: Click's commands by their names, as in ``data fetch``.
 
-    Args:
-        commands: Click's commands by their names, as in ``data fetch``.
-        fields: parameters that stand in a table of their own, as several commands have them all.
+    ``fields`` are parameters that several commands have all, and stand in a table of their own.
     """
     shared = {
         param.name: param
@@ -131,7 +105,8 @@ def _command(name: str, command: Any, shared: Mapping[str, Any]) -> str:
     usage = ["raybench", name, *map(_argument, arguments), *["[OPTIONS]"] * bool(options)]
     parts = [f"## raybench {name}", (command.help or "").strip(), f"    {' '.join(usage)}"]
     if command.epilog:
-        parts.append(_example(command.epilog))
+        word, _, example = command.epilog.partition(": ")
+        parts.append(f"{word}: `{example}`")
     rows = [(f"`{_argument(p)}`", _meaning(p)) for p in arguments]
     rows += [(_option(p), _meaning(p)) for p in own]
     if len(own) < len(options):
@@ -139,11 +114,6 @@ def _command(name: str, command: Any, shared: Mapping[str, Any]) -> str:
     if rows:
         parts.append(_table(("argument or option", "meaning"), rows))
     return "\n\n".join(parts)
-
-
-def _example(epilog: str) -> str:
-    word, _, example = epilog.partition(": ")
-    return f"{word}: `{example}`"
 
 
 def _is_option(param: Any) -> bool:
@@ -210,7 +180,7 @@ def _inner_parts(
         if "$ref" in choice:
             yield parts[choice["$ref"].rpartition("/")[2]], plural
         elif isinstance(choice.get("items"), dict):
-            yield from _inner_parts(choice["items"], parts, _PLURAL)
+            yield from _inner_parts(choice["items"], parts, "[]")
 
 
 def _is_plain(part: Mapping[str, Any]) -> bool:
@@ -240,7 +210,6 @@ def _type(field: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
 def write_pages(pages: Mapping[str, str], folder: Path) -> list[Path]:
     """Write pages by their files' names, and return the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / name for name in pages]
-    for path, text in zip(paths, pages.values(), strict=True):
-        path.write_text(text, encoding="utf-8")
-    return paths
+    for name, text in pages.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [folder / name for name in pages]

@@ -30,6 +30,10 @@ def results(repeats=4, slowdown=1.0, only=None, first_seed=0, **changes):
     ]
 
 
+def title(change):
+    return " · ".join(filter(None, (str(change.key), change.configuration)))
+
+
 def compared(a, b, **options):
     return compare(from_records(a), from_records(b), **options)
 
@@ -106,7 +110,7 @@ def test_only_the_same_workload_is_compared():
     a = [make_record(batch_size=10), make_record(batch_size=50), make_record("googlenet")]
     b = [make_record(batch_size=10), make_record(batch_size=25), make_failed("googlenet")]
     found = compared(a, b)
-    assert {change.title: change.problem for change in found.changes} == {
+    assert {title(change): change.problem for change in found.changes} == {
         "googlenet · mnist · P100": "failed in B",
         "resnet18 · mnist · P100 · batch_size 10": "",
         "resnet18 · mnist · P100 · batch_size 25": "not in A",

@@ -45,7 +45,7 @@ def test_rows_are_taken_in_order():
 
 
 def test_what_is_not_given_is_unknown():
-    trials = tidy({"hardware": ["P100", "K80"]}, 2)
+    trials = tidy([{"hardware": "P100"}, {"hardware": "K80"}])
     assert trials["hardware"] == ["P100", "K80"]
     assert trials["torch"] == [None, None]
     assert all(map(math.isnan, trials["accuracy"]))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from raybench.analysis.cells import Cell
 from raybench.analysis.quantities import QUANTITIES
-from raybench.report.labels import cell_text, counted, listed
+from raybench.report.labels import cell_text, listed
 
 
 @pytest.mark.parametrize(
@@ -52,10 +52,6 @@ def test_any_mean_can_be_shown(value, half_width):
 def test_the_first_few_are_named_and_the_others_counted():
     assert listed("abc") == "a, b, c"
     assert listed("abcdefghij") == "a, b, c, d, e, f, g, h and 2 more"
-
-
-def test_one_is_not_several():
-    assert (counted(1, "trial"), counted(2, "trial")) == ("1 trial", "2 trials")
 
 
 @pytest.mark.parametrize(
