@@ -43,16 +43,9 @@ def list_(data: Data = None, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
-    titles = {
-        "name": "NAME",
-        "title": "TITLE",
-        "train_images": "TRAIN",
-        "eval_images": "EVAL",
-        "num_classes": "CLASSES",
-        "origin": "FROM",
-        "state": "STATE",
-    }
-    typer.echo(tabulate(rows, headers=titles, tablefmt="plain", missingval="–"))
+    titles = ("NAME", "TITLE", "TRAIN", "EVAL", "CLASSES", "FROM", "STATE")
+    cells = [list(row.values()) for row in rows]
+    typer.echo(tabulate(cells, headers=titles, tablefmt="plain", missingval="–"))
 
 
 @app.command()
@@ -99,8 +92,8 @@ def stage(
     root = workspace(data=data).data
     incomplete = []
     for dataset in _published(names, root):
-        known = [DATASETS.built_in[name] for name in DATASETS.built_in if name != dataset.name]
-        staged = staging.stage(dataset, source, root, known)
+        others = [other for name, other in DATASETS.built_in.items() if name != dataset.name]
+        staged = staging.stage(dataset, source, root, others)
         for path in staged.copied:
             typer.echo(f"{dataset.name}: {path}")
         if staged.absent:

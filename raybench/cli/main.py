@@ -64,10 +64,8 @@ class _LazyGroup(TyperGroup):
         if name not in COMMANDS:
             if ctx.resilient_parsing:  # a shell asks what may come next
                 return None, None, []
-            hint = nearest(name, COMMANDS)
-            raise typer.BadParameter(
-                f"no command {name!r}. {hint or 'See raybench --help.'}", ctx=ctx
-            )
+            hint = nearest(name, COMMANDS) or "See raybench --help."
+            raise typer.BadParameter(f"no command {name!r}. {hint}", ctx=ctx)
         return name, _load(name), args[1:]
 
 
@@ -108,12 +106,9 @@ def _caught(callback: Callable[..., Any] | None) -> Callable[..., Any]:
         except Exception as error:
             if _asked["debug"]:
                 raise
-            if isinstance(error, RaybenchError):
+            if isinstance(error, (RaybenchError, OSError)):
                 _say(str(error))
-                raise typer.Exit(error.exit_code) from None
-            if isinstance(error, OSError):
-                _say(str(error))
-                raise typer.Exit(2) from None
+                raise typer.Exit(getattr(error, "exit_code", 2)) from None
             _say(
                 f"this should not happen: {type(error).__name__}: {error}\n"
                 "hint:    run it again with --debug, and report what it shows"

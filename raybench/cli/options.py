@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import typer
 import yaml
 
+from raybench.catalog.datasets import DATASETS
+from raybench.catalog.models import MODELS
 from raybench.spec.fields import choices
 from raybench.spec.grid import parse_settings
 from raybench.spec.trial import TrialSpec
@@ -26,18 +28,13 @@ Results = Annotated[
 Data = Annotated[Path | None, typer.Option(help="Folder of the datasets.", envvar="RAYBENCH_DATA")]
 
 
-def _models(incomplete: str) -> list[str]:
-    """What a shell may complete a model to."""
-    from raybench.catalog.models import MODELS
+def _one_of(values: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return what a shell asks for the values of an option."""
 
-    return [name for name in MODELS if name.startswith(incomplete)]
+    def complete(incomplete: str) -> list[str]:
+        return [value for value in values if value.startswith(incomplete)]
 
-
-def _datasets(incomplete: str) -> list[str]:
-    """What a shell may complete a dataset to."""
-    from raybench.catalog.datasets import DATASETS
-
-    return [name for name in DATASETS if name.startswith(incomplete)]
+    return complete
 
 
 Model = Annotated[
@@ -45,7 +42,7 @@ Model = Annotated[
     typer.Argument(
         help="googlenet, resnet18, … or package.module:callable",
         metavar="MODEL",
-        autocompletion=_models,
+        autocompletion=_one_of(MODELS),
     ),
 ]
 Dataset = Annotated[
@@ -53,7 +50,7 @@ Dataset = Annotated[
     typer.Argument(
         help="A name of `raybench data list`, such as mnist",
         metavar="DATASET",
-        autocompletion=_datasets,
+        autocompletion=_one_of(DATASETS),
     ),
 ]
 Grid = Annotated[Path, typer.Argument(help="The grid, a YAML file.", metavar="GRID")]
@@ -127,7 +124,10 @@ def with_spec_options(exclude: Collection[str]) -> Callable[[_Command], _Command
 def _option(name: str) -> inspect.Parameter:
     field = TrialSpec.model_fields[name]
     values = choices(name)
-    kinds = _kinds(field.annotation)
+    # The types that it takes, beside none at all.
+    kinds = [kind for kind in get_args(field.annotation) if kind is not type(None)]
+    if get_origin(field.annotation) not in (Union, types.UnionType):
+        kinds = [field.annotation]
     mixed = len(kinds) > 1
     kind = str if values or mixed else kinds[0]
     help_text = (field.description or "").replace("\n", " ")
@@ -148,22 +148,6 @@ def _option(name: str) -> inspect.Parameter:
         default=None,
         annotation=Annotated[kind | None, option],
     )
-
-
-def _one_of(values: Collection[str]) -> Callable[[str], list[str]]:
-    """Return what a shell asks for the values of an option."""
-
-    def complete(incomplete: str) -> list[str]:
-        return [value for value in values if value.startswith(incomplete)]
-
-    return complete
-
-
-def _kinds(annotation: Any) -> list[Any]:
-    """Return the types that a field takes, beside none at all."""
-    if get_origin(annotation) in (Union, types.UnionType):
-        return [kind for kind in get_args(annotation) if kind is not type(None)]
-    return [annotation]
 
 
 def merged(fields: Mapping[str, Any], settings: list[str] | None) -> dict[str, Any]:

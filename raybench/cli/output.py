@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -15,13 +14,14 @@ if TYPE_CHECKING:
     from raybench.settings import Workspace
     from raybench.spec.grid import GridSpec
 
-_INTERRUPTED = 130
-
 
 def run_and_show(grid: GridSpec, workspace: Workspace, options: RunOptions) -> int:
     """Run a grid, print its tables, and return the command's exit code."""
+    from raybench.analysis.tables import make_tables
+    from raybench.analysis.trials import load
     from raybench.launch.grid import run_grid
     from raybench.report.live import LiveView
+    from raybench.report.tables import Tables
 
     with LiveView() as view:
         outcome = run_grid(grid, workspace, options, view)
@@ -35,23 +35,15 @@ def run_and_show(grid: GridSpec, workspace: Workspace, options: RunOptions) -> i
         typer.echo(
             "interrupted; what is complete was kept. The same command runs the rest.", err=True
         )
-    _show_tables(workspace.results / grid.name)
-    if outcome.interrupted:
-        return _INTERRUPTED
-    return 0 if outcome.is_complete else 1
-
-
-def _show_tables(folder: Path) -> None:
-    """Print the tables of an experiment, and where its results lie."""
-    from raybench.analysis.tables import make_tables
-    from raybench.analysis.trials import load
-    from raybench.report.tables import Tables
-
+    folder = workspace.results / grid.name
     trials, problems = load([folder])
     typer.echo(f"\n{Tables(make_tables(trials))}\n")
     print_problems(problems)
     typer.echo(f"results: {folder}")
     typer.echo(f"again:   raybench analyze {folder}")
+    if outcome.interrupted:
+        return 130
+    return 0 if outcome.is_complete else 1
 
 
 def print_problems(problems: Sequence[str]) -> None:

@@ -22,11 +22,6 @@ _UNKNOWN_MODEL = "resnet18"
 """What a model of the user's own counts like until it was measured."""
 
 
-def _is_known(trial: TrialSpec) -> bool:
-    """Whether the packages that a trial was measured with are installed here."""
-    return trial.dataset in DATASETS and trial.model in MODELS
-
-
 def total_images(trial: TrialSpec) -> int:
     """Return the images that a trial trains on and evaluates in all."""
     row = DATASETS[trial.dataset]
@@ -35,19 +30,16 @@ def total_images(trial: TrialSpec) -> int:
 
 
 class Estimates:
-    """Running times to be expected, which get better with each one that is learnt.
-
-    Args:
-        records: of trials that were measured before.
-    """
+    """Running times to be expected, which get better with each one that is learnt."""
 
     def __init__(self, records: Iterable[TrialRecord] = ()) -> None:
         self._s_per_image: dict[str, float] = {}
         self._s_per_flop: dict[str, float] = {}
         for record in records:
-            time_s = record.running_time_s if record.status == "completed" else None
-            if time_s is not None and _is_known(record.spec):
-                self.learn(record.spec, time_s)
+            trial = record.spec
+            installed = trial.dataset in DATASETS and trial.model in MODELS
+            if installed and record.status == "completed" and record.running_time_s is not None:
+                self.learn(trial, record.running_time_s)
 
     def learn(self, trial: TrialSpec, running_time_s: float) -> bool:
         """Take note of a trial's running time; return whether it is the first of its kind.
@@ -88,7 +80,6 @@ def work_of(trial: TrialSpec) -> str:
 def _flops(trial: TrialSpec) -> float:
     """FLOPs of a trial, as if evaluating an image took as many as training on it."""
     of_image = MODELS[trial.model].training_flops(trial.image_size)
-    if of_image is None:
-        of_image = MODELS[_UNKNOWN_MODEL].training_flops(trial.image_size)
-    assert of_image is not None
-    return of_image * total_images(trial)
+    like = of_image or MODELS[_UNKNOWN_MODEL].training_flops(trial.image_size)
+    assert like is not None
+    return like * total_images(trial)

@@ -35,16 +35,13 @@ class RunningOrder:
     order holds. Where several do, the longest trial of a pass over the repeats comes first, lest
     the last device is left with it; trials that differ in hardware alone stay side by side, so
     that a change of the machine falls on both sides of a speedup.
-
-    Args:
-        trials: the plan.
-        estimates: of running times; they are learnt from trials that end.
     """
 
     def __init__(self, trials: Sequence[TrialSpec], estimates: Estimates) -> None:
         self._estimates = estimates
         self._place = {trial.trial_id: number for number, trial in enumerate(trials)}
-        self._alike = {trial.trial_id: _but_hardware(trial) for trial in trials}
+        but_hardware = {"hardware", "num_workers", "repeat"}
+        self._alike = {t.trial_id: t.model_dump_json(exclude=but_hardware) for t in trials}
         self._waiting = [_Waiting(queue, list(queue.trials)) for queue in trial_queues(trials)]
 
     @property
@@ -96,7 +93,3 @@ class RunningOrder:
                 self._place[trial.trial_id],
             )
         )
-
-
-def _but_hardware(trial: TrialSpec) -> str:
-    return trial.model_dump_json(exclude={"hardware", "num_workers", "repeat"})

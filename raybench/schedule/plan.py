@@ -16,23 +16,18 @@ from raybench.spec.trial import TrialSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The trials of a grid, and what is known of them before they run.
-
-    Attributes:
-        experiment: its name.
-        trials: in running order.
-        complete: ids of those that have been measured already.
-        expected_s: running times in seconds of those due, as far as the like was measured, by id.
-        where: the cluster or machine that was asked.
-        lacks: what it lacks for the trials that are due; an empty string if nothing.
-    """
+    """The trials of a grid in running order, and what is known of them before they run."""
 
     experiment: str
     trials: tuple[TrialSpec, ...]
     complete: frozenset[str]
+    """ids of those that have been measured already"""
     expected_s: Mapping[str, float]
+    """running times in seconds of those due, as far as the like was measured, by id"""
     where: str
+    """the cluster or machine that was asked"""
     lacks: str
+    """what it lacks for the trials that are due; an empty string if nothing"""
 
     @property
     def due(self) -> list[TrialSpec]:
@@ -43,13 +38,7 @@ class Plan:
 def make_plan(
     grid: GridSpec, experiment: Experiment, nodes: Sequence[Mapping[str, float]], where: str
 ) -> Plan:
-    """Plan a grid on nodes that are there.
-
-    Args:
-        grid: the grid.
-        experiment: where its records lie, or will lie.
-        nodes: the resources in all of each node.
-        where: the cluster or machine, for messages.
+    """Plan a grid on nodes that are there, by all resources of each.
 
     Raises:
         SpecError: a combination of the grid cannot work, or it holds no trial.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from raybench.errors import ClusterError, count
 from raybench.spec.trial import TrialSpec
@@ -33,17 +33,12 @@ def resources_of(trial: TrialSpec) -> dict[str, float]:
     return {"CPU": 1.0 + (trial.num_workers or 0), "GPU": 1.0, trial.hardware: 1.0, **node}
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrialQueue:
-    """Trials that compete for the same devices, in running order.
-
-    Attributes:
-        resources: what each of them asks of Ray: the most that any of them needs. Asking alike,
-            they run in their order on whatever is free, and on nodes that could run them all.
-        trials: the trials.
-    """
+class TrialQueue(NamedTuple):
+    """Trials that compete for the same devices, in running order."""
 
     resources: dict[str, float]
+    """what each of them asks of Ray: the most that any of them needs. Asking alike, they run in
+    their order on whatever is free, and on nodes that could run them all"""
     trials: tuple[TrialSpec, ...]
 
 
@@ -61,7 +56,7 @@ def trial_queues(trials: Iterable[TrialSpec]) -> list[TrialQueue]:
         for trial in members:
             for name, amount in resources_of(trial).items():
                 resources[name] = max(amount, resources.get(name, 0.0))
-        queues.append(TrialQueue(resources=resources, trials=tuple(members)))
+        queues.append(TrialQueue(resources, tuple(members)))
     return queues
 
 
@@ -76,17 +71,12 @@ def slots(wanted: Mapping[str, float], nodes: Iterable[Mapping[str, float]]) -> 
 def check_placeable(
     trials: Iterable[TrialSpec], nodes: Sequence[Mapping[str, float]], where: str
 ) -> None:
-    """Refuse trials that no node of the cluster can ever run, so that none waits for ever.
-
-    Args:
-        trials: the plan.
-        nodes: the resources in all of each node.
-        where: the cluster, for the message.
+    """Refuse trials that none of the nodes, by all resources of each, can ever run.
 
     Raises:
         ClusterError: naming what is asked for, and what there is.
     """
-    impossible = [queue for queue in trial_queues(trials) if not _placeable(queue, nodes)]
+    impossible = [queue for queue in trial_queues(trials) if not slots(queue.resources, nodes)]
     if impossible:
         raise ClusterError(
             f"{where} cannot run the plan: {_needs(impossible)}",
@@ -97,12 +87,7 @@ def check_placeable(
 
 
 class NodeWatch:
-    """Notices when nodes have died, or left, that a grid cannot go on without.
-
-    Args:
-        trials: the plan.
-        limit_s: how long to wait for another node, in seconds.
-    """
+    """Notices when nodes have died, or left, that a grid cannot go on without, for ``limit_s``."""
 
     def __init__(self, trials: Iterable[TrialSpec], limit_s: float) -> None:
         self._queues = trial_queues(trials)
@@ -120,11 +105,11 @@ class NodeWatch:
             now_s: seconds on a clock that only goes forward.
         """
         left = [
-            TrialQueue(resources=queue.resources, trials=trials)
+            TrialQueue(queue.resources, trials)
             for queue in self._queues
             if (trials := tuple(trial for trial in queue.trials if trial.trial_id not in ended))
         ]
-        if not left or any(_placeable(queue, nodes) for queue in left):
+        if not left or any(slots(queue.resources, nodes) for queue in left):
             self._since_s = None
             return None
         if self._since_s is None:
@@ -135,13 +120,6 @@ class NodeWatch:
             f"for {self._limit_s:g} s there has been no node that can run what is left: "
             f"{_needs(left)}; there is {_offers(nodes) or 'no node'}"
         )
-
-
-def _placeable(queue: TrialQueue, nodes: Iterable[Mapping[str, float]]) -> bool:
-    return any(
-        all(node.get(name, 0) >= amount for name, amount in queue.resources.items())
-        for node in nodes
-    )
 
 
 def _needs(queues: Iterable[TrialQueue]) -> str:

@@ -12,29 +12,20 @@ from raybench.spec.trial import TrialSpec
 
 @dataclass
 class _Seen:
-    """What was seen of a trial.
-
-    Attributes:
-        begun_s: when it was first seen.
-        measured_from_s: when its first images were done; None before.
-        measured_to_s: when its last ones were.
-        images: that are done.
-        first_images: that were done at ``measured_from_s``.
-        images_per_s: of the last seconds, where it is known.
-        ended_s: when it was over; None before.
-    """
-
     begun_s: float
     measured_from_s: float | None = None
+    """when its first images were done"""
     measured_to_s: float = 0.0
+    """when its last ones were"""
     images: int = 0
     first_images: int = 0
+    """that were done at ``measured_from_s``"""
     images_per_s: float | None = None
+    """of the last seconds"""
     ended_s: float | None = None
 
     @property
     def s_per_image(self) -> float | None:
-        """Seconds an image, or None while no two times are known."""
         if self.images_per_s:
             return 1 / self.images_per_s
         if self.measured_from_s is None or self.images <= self.first_images:
@@ -47,9 +38,6 @@ class TimeLeft:
 
     Setup, warm-up and what follows the last epoch count, as they were seen of other trials. All
     together take never less than the one that takes longest.
-
-    Args:
-        trials: the trials of this run.
     """
 
     def __init__(self, trials: Sequence[TrialSpec]) -> None:
@@ -61,13 +49,7 @@ class TimeLeft:
     def note(
         self, states: Mapping[str, TrialState], rates: Mapping[str, float | None], now_s: float
     ) -> None:
-        """Take note of how far trials are at a time.
-
-        Args:
-            states: of the trials that were started.
-            rates: their images a second over the last seconds, where they are known.
-            now_s: seconds on a clock that only goes forward.
-        """
+        """Take note of how far started trials are, and of their images a second where known."""
         for trial_id, state in states.items():
             seen = self._seen.setdefault(trial_id, _Seen(begun_s=now_s))
             if seen.ended_s is not None:
@@ -83,25 +65,22 @@ class TimeLeft:
 
     def of_trial_s(self, trial_id: str, now_s: float) -> float | None:
         """Return the seconds that a trial will still take; None if nothing is known yet."""
-        trial, seen = self._trials[trial_id], self._seen.get(trial_id)
-        if seen is not None and seen.ended_s is not None:
+        trial = self._trials[trial_id]
+        seen = self._seen.get(trial_id) or _Seen(begun_s=now_s)
+        if seen.ended_s is not None:
             return 0.0
-        own = seen.s_per_image if seen is not None else None
         known = (self._s_per_image.get(kind) for kind in _kinds(trial))
-        s_per_image = own or next(filter(None, known), None)
+        s_per_image = seen.s_per_image or next(filter(None, known), None)
         if s_per_image is None:
             return None
-        before_s = self._before_s
-        if seen is not None:
-            waited_s = now_s - seen.begun_s
-            before_s = 0.0 if seen.measured_from_s is not None else max(0.0, before_s - waited_s)
-        images = total_images(trial) - (seen.images if seen else 0)
-        return before_s + images * s_per_image + self._after_s
+        waited_s = now_s - seen.begun_s
+        before_s = max(0.0, self._before_s - waited_s) if seen.measured_from_s is None else 0.0
+        return before_s + (total_images(trial) - seen.images) * s_per_image + self._after_s
 
     def of_all_s(self, now_s: float) -> float | None:
         """Return the seconds that all trials will still take; None if nothing is known yet."""
-        left_s = {name: self.of_trial_s(name, now_s) for name in self._trials}
-        known_s = [time_s for time_s in left_s.values() if time_s is not None]
+        left_s = [self.of_trial_s(name, now_s) for name in self._trials]
+        known_s = [time_s for time_s in left_s if time_s is not None]
         if len(known_s) < len(left_s):
             return None
         running = sum(seen.ended_s is None for seen in self._seen.values())
@@ -125,7 +104,7 @@ class TimeLeft:
 
 
 def _kinds(trial: TrialSpec) -> tuple[Hashable, ...]:
-    """Return what a trial's time of an image may be taken from, the closest kind first."""
+    """What a trial's time of an image may be taken from, the closest kind first."""
     return work_of(trial), trial.hardware, None
 
 

@@ -84,13 +84,14 @@ class GridSpec(BaseModel):
 
 
 def _agrees(combination: Mapping[str, Any], rule: Mapping[str, Any]) -> bool:
-    def folded(value: Any) -> Any:
-        return value.casefold() if isinstance(value, str) else value
-
     return all(
-        folded(combination.get(name)) in [folded(v) for v in _as_tuple(wanted)]
+        _folded(combination.get(name)) in map(_folded, _as_tuple(wanted))
         for name, wanted in rule.items()
     )
+
+
+def _folded(value: Any) -> Any:
+    return value.casefold() if isinstance(value, str) else value
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
@@ -104,11 +105,11 @@ def grid_spec(content: Mapping[str, Any], where: str = "the grid") -> GridSpec:
         SpecError: a key is unknown or a value is wrong.
     """
     own = ("name", "repeats", "exclude")
-    fields = {name: value for name, value in content.items() if name not in own}
+    fields = {name: _as_tuple(value) for name, value in content.items() if name not in own}
     allowed = [name for name in TrialSpec.model_fields if name != "repeat"]
     known_keys(fields, [*own, *allowed], where)
     for name in ("model", "dataset", "hardware"):
-        if not _as_tuple(fields.get(name, ())):
+        if not fields.get(name):
             raise SpecError(f"{where} has no {name}", hint=f"add a line '{name}: […]'")
     exclude = content.get("exclude", ())
     exclude = [exclude] if isinstance(exclude, Mapping) else exclude or ()
@@ -117,12 +118,11 @@ def grid_spec(content: Mapping[str, Any], where: str = "the grid") -> GridSpec:
             raise SpecError(f"{where}: exclude holds {rule!r}", allowed="mappings of field: value")
         known_keys(rule, allowed, f"exclude of {where}")
     given = {name: content[name] for name in ("name", "repeats") if name in content}
-    tuples = {name: _as_tuple(value) for name, value in fields.items()}
-    for name, values in tuples.items():
+    for name, values in fields.items():
         if not values:
             raise SpecError(f"{where}: {name} is an empty list", hint="give at least one value")
     try:
-        return GridSpec(**given, fields=tuples, exclude=tuple(dict(rule) for rule in exclude))
+        return GridSpec(**given, fields=fields, exclude=tuple(map(dict, exclude)))
     except ValidationError as error:
         raise spec_error(error) from None
 
@@ -167,18 +167,15 @@ def load_grid(path: Path, overrides: Mapping[str, Any] | None = None) -> GridSpe
         raise SpecError(f"{line}: not valid YAML: {problem}", hint="mend that line") from None
     if not isinstance(content, dict):
         raise SpecError(f"{path} holds no mapping", allowed="lines of 'field: value'")
-    given = {"name": path.stem, **content}
-    given.update(overrides or {})
-    return grid_spec(given, str(path))
+    return grid_spec({"name": path.stem, **content, **(overrides or {})}, str(path))
 
 
 def grid_yaml(grid: GridSpec) -> str:
     """Return the YAML of a grid, as ``load_grid`` reads it."""
-    content: dict[str, Any] = {"name": grid.name}
-    content.update({name: list(values) for name, values in grid.fields.items()})
-    content["repeats"] = grid.repeats
+    lists = {name: list(values) for name, values in grid.fields.items()}
+    content = {"name": grid.name, **lists, "repeats": grid.repeats}
     if grid.exclude:
-        content["exclude"] = [dict(rule) for rule in grid.exclude]
+        content["exclude"] = list(grid.exclude)
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 

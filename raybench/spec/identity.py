@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -57,30 +57,18 @@ class Since:
     baseline: Any
 
 
-_Mark = TypeVar("_Mark", Role, Since)
-
-
-def _mark(field: FieldInfo, kind: type[_Mark]) -> _Mark | None:
-    return next((mark for mark in field.metadata if isinstance(mark, kind)), None)
-
-
 def role_of(field: FieldInfo) -> Role:
     """Return a spec field's role: FACTOR, unless it is annotated with another."""
-    return _mark(field, Role) or Role.FACTOR
+    return next((mark for mark in field.metadata if isinstance(mark, Role)), Role.FACTOR)
 
 
 def since_of(field: FieldInfo) -> Since | None:
     """Return since when a spec has the field; None for the 25 of record version 2."""
-    return _mark(field, Since)
+    return next((mark for mark in field.metadata if isinstance(mark, Since)), None)
 
 
 def with_baselines(given: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> dict[str, Any]:
-    """Return a spec's content as it was written, with each later field at its baseline.
-
-    Args:
-        given: a spec by its fields' names, perhaps from before some of them existed.
-        fields: the fields of a spec.
-    """
+    """Return a spec's content as it was written, with each later field at its baseline."""
     marks = {name: since_of(field) for name, field in fields.items()}
     later = {name: mark.baseline for name, mark in marks.items() if mark is not None}
     return {**later, **given}

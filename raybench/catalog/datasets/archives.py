@@ -39,7 +39,7 @@ class PublishedFile:
 
     @property
     def name(self) -> str:
-        """Its name without folders."""
+        """Without folders."""
         return Path(self.path).name
 
     def checksum_is_known(self, path: Path) -> bool:

@@ -122,9 +122,6 @@ class Package(Source):
     """Images that come with an installed distribution, whose version tells their states apart.
 
     The reader is given the folder that the distribution is installed in.
-
-    Attributes:
-        name: of the distribution.
     """
 
     name: str
