@@ -24,15 +24,10 @@ INPUT = ("data_wait_ms", "transfer_ms", "preprocess_ms")
 
 @dataclass(frozen=True, kw_only=True)
 class StepBreakdown:
-    """Where a training step goes, as means over the repeats; None where it is unknown.
+    """Where a training step goes, as means over ``n`` repeats; None where it is unknown.
 
-    Attributes:
-        n: repeats.
-        step_ms: of the timed epochs.
-        data_ms, transfer_ms, preprocess_ms: what comes before the compute.
-        compute_ms: the same step on a batch that is already there.
-        utilization: fraction of the time in which a kernel ran.
-        overhead_half_width: of the 95 % interval of ``overhead`` over the repeats; None for one.
+    ``utilization`` is the fraction of the time in which a kernel ran, ``overhead_half_width`` that
+    of the 95 % interval of ``overhead`` over the repeats.
     """
 
     n: int
@@ -80,14 +75,8 @@ class StepBreakdown:
     @property
     def shares(self) -> dict[str, float]:
         """The fraction of a step that each part takes, of those that are known."""
-        parts = {
-            "data": self.data_ms,
-            "transfer": self.transfer_ms,
-            "preprocess": self.preprocess_ms,
-            "compute": self.compute_ms,
-            "rest": self.rest_ms,
-        }
-        step = self.step_ms
+        names, step = ("data", "transfer", "preprocess", "compute", "rest"), self.step_ms
+        parts = {name: getattr(self, f"{name}_ms") for name in names}
         return {name: ms / step for name, ms in parts.items() if ms is not None and step}
 
 
@@ -95,12 +84,8 @@ class StepBreakdown:
 class SpeedupBreakdown:
     """The speedup of one cell over the baseline, and those that it may be set against.
 
-    Attributes:
-        running_time: training and evaluation, as in the speedup table.
-        training: of the images/s of training.
-        without_input: of training, were data, transfer and preprocessing taken off both sides.
-        compute_only: of the step on a batch that is already there.
-        flops, bandwidth: that of the datasheets' peaks; None where one gives no figure.
+    ``without_input`` is that of training, were data, transfer and preprocessing taken off both
+    sides; ``flops`` and ``bandwidth`` are the ratios of the datasheets' peaks.
     """
 
     running_time: Ratio

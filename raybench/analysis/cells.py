@@ -24,14 +24,9 @@ from raybench.catalog.hardware import Hardware
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One figure of a table, unrounded.
+    """One figure of a table, unrounded, with its 95 % interval, which a single run has none of.
 
-    Attributes:
-        state: whether there is a figure, or why not.
-        value: the mean or ratio.
-        low, high: its 95 % interval, None for a single run.
-        n: independent repeats; of the side with fewer for a ratio.
-        verdict: of a ratio with an interval.
+    ``n`` counts independent repeats; of the side with fewer for a ratio.
     """
 
     state: State

@@ -39,15 +39,10 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What became of one cell from A to B.
+    """What became of one cell from A to B, or the problem why it was not compared.
 
-    Attributes:
-        key: model, dataset and hardware.
-        configuration: what sets it apart from other cells of that key, or "".
-        problem: why it was not compared, or "".
-        ratio: mean time of A over that of B: above 1, B is the faster.
-        verdict: on B at 95 %, corrected for the number of cells; None for single runs.
-        too_slow: B is significantly slower than the limit.
+    ``ratio`` is the mean time of A over that of B: above 1, B is the faster. The verdict is on B
+    at 95 %, corrected for the number of cells; None for single runs.
     """
 
     key: Key
@@ -60,17 +55,14 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two result sets, compared.
+    """Two result sets, compared: their differences, and what became of each cell.
 
-    Attributes:
-        differences: fields that the sides do not agree in.
-        changes: what became of each cell.
-        shared_trials: trials that are on both sides, which makes the sides look alike.
+    Trials that are on both sides (``shared_trials``) make the sides look alike.
     """
 
     differences: tuple[Difference, ...]
     changes: tuple[Change, ...]
-    shared_trials: int = 0
+    shared_trials: int
 
     @property
     def too_slow(self) -> list[Change]:
@@ -85,15 +77,11 @@ def compare(
     fail_below: float | None = None,
     allow_mismatch: Collection[str] = (),
 ) -> Comparison:
-    """Compare the running times of two frames of ``raybench.analysis.frame``.
+    """Compare the running times of two frames of ``raybench.analysis.frame``, before and after.
 
-    Args:
-        a: before.
-        b: after.
-        fail_below: limit of the ratio, such as 0.95. A cell is too slow if its ratio is below the
-            limit by a one-sided test at 5 %, corrected for the number of cells by Holm.
-        allow_mismatch: fields that may differ among the repeats of a cell, and
-            ``dataset_fingerprint`` between the sides.
+    A cell is too slow if its ratio is below ``fail_below``, such as 0.95, by a one-sided test at
+    5 %, corrected for the number of cells by Holm. Fields of ``allow_mismatch`` may differ among
+    the repeats of a cell, and ``dataset_fingerprint`` between the sides.
 
     Raises:
         SpecError: the limit is none, or a field of ``allow_mismatch`` is unknown.

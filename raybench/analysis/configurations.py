@@ -49,11 +49,8 @@ class Key(NamedTuple):
 class Configuration:
     """Trials that differ in model, dataset, hardware and repeat alone.
 
-    Attributes:
-        name: what sets them apart from the other configurations, or "".
-        trials: a row for each.
-        cells: of each row; its hardware has the device's own name where several kinds of device
-            bear one label.
+    The name is what sets them apart from other configurations, or "". There is a cell for each
+    row; its hardware has the device's own name where several kinds of device bear one label.
     """
 
     name: str
@@ -154,11 +151,7 @@ class Configuration:
 
 
 def configurations(trials: Trials, allow: Collection[str] = ()) -> list[Configuration]:
-    """Split trials so that no cell pools trials of different identity.
-
-    Args:
-        trials: a row for each.
-        allow: fields of the identity that may differ within a cell nevertheless.
+    """Split trials so that no cell pools trials of different identity, but for fields of ``allow``.
 
     Raises:
         SpecError: a field of ``allow`` is unknown.

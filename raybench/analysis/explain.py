@@ -33,15 +33,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """What can be said of one configuration.
+    """What can be said of one configuration, whose name is what sets it apart from others, or "".
 
-    Attributes:
-        configuration: what sets it apart from others, or "".
-        baseline: the hardware that speedups are over.
-        steps: where a step goes, for each measured cell.
-        speedups: for each cell that may be divided by the baseline's.
-        findings: what the figures support, by cell, then across models.
-        notes: what a reader has to know of them.
+    There are ``steps`` for each measured cell, ``speedups`` for each that may be divided by the
+    baseline's, and findings by cell, then across models.
     """
 
     configuration: str
@@ -147,8 +142,7 @@ def _of_models(
 def time_over_flops(points: Mapping[Key, tuple[float, Sequence[float]]]) -> list[TimeOverFlops]:
     """Fit how training time grows with FLOPs on each (dataset, hardware) with several models.
 
-    Args:
-        points: GFLOPs per image of each cell, and milliseconds per image of its repeats.
+    ``points`` are GFLOPs per image of each cell, and milliseconds per image of its repeats.
     """
     models: dict[tuple[str, Hardware], dict[float, list[float]]] = {}
     for (_model, dataset, hardware), (gflops, times) in points.items():

@@ -28,12 +28,7 @@ class Finding(Note):
 
 @dataclass(frozen=True, kw_only=True)
 class CellFinding(Finding):
-    """What holds for one cell beside that of the baseline.
-
-    Attributes:
-        cell: model, dataset and hardware.
-        baseline: the hardware that the speedup is over.
-    """
+    """What holds for one cell beside that of the baseline."""
 
     cell: Key
     baseline: Hardware
@@ -125,12 +120,7 @@ class DatasheetExpectation(CellFinding):
 class LighterModel(Finding):
     """Whether the model of the fewest FLOPs gains less than that of the most, and why.
 
-    Attributes:
-        light, heavy: their cells.
-        baseline: the hardware that speedups are over.
-        verdict: whether the lighter one's speedup is the greater (``faster``); None for single
-            runs.
-        light_speedup, heavy_speedup: over the baseline.
+    ``verdict``: of the lighter one's speedup over the heavier one's; None for single runs.
     """
 
     light: Key
@@ -162,12 +152,8 @@ class LighterModel(Finding):
 class TimeOverFlops(Finding):
     """A least-squares line of training milliseconds per image over GFLOPs per image.
 
-    Attributes:
-        dataset, hardware: where.
-        models: how many there are. With two the line runs through all their repeats, with more
-            through each model's mean.
-        intercept, slope: in milliseconds, and milliseconds for each GFLOP.
-        intercept_half_width, slope_half_width: of their 95 % intervals; None for two points.
+    With two ``models`` it runs through all their repeats, with more through each model's mean. The
+    half widths are those of 95 % intervals; None for two points.
     """
 
     dataset: str

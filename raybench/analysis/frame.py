@@ -7,6 +7,7 @@ rows as well, and so are planned trials without a record: their status is ``miss
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ import pandas as pd
 
 from raybench.analysis.columns import COLUMNS, Dtype
 from raybench.analysis.row import Row, printable
-from raybench.analysis.trials import Filling, Trials
+from raybench.analysis.trials import Trials, fill
 from raybench.errors import ResultsError, SpecError
 from raybench.record.schema import TrialRecord
 from raybench.record.upgrades import read_record
@@ -25,20 +26,15 @@ from raybench.spec.trial import trial_spec
 
 def to_frame(found: Trials) -> pd.DataFrame:
     """Return the frame of trials."""
+    columns = COLUMNS.items()
     return pd.DataFrame(
-        {
-            name: pd.Series(found[name], dtype=_DTYPES[column.dtype])
-            for name, column in COLUMNS.items()
-        }
+        {name: pd.Series(found[name], dtype=_DTYPES[c.dtype]) for name, c in columns}
     )
 
 
 def from_records(records: Iterable[TrialRecord]) -> pd.DataFrame:
     """Return the frame of records that are at hand."""
-    filled = Filling()
-    for record in records:
-        filled.add(Row(record.spec, record, record.experiment))
-    return to_frame(filled.trials())
+    return to_frame(fill(Row(record.spec, record, record.experiment) for record in records))
 
 
 def from_experiment_analysis(results: Any) -> pd.DataFrame:
@@ -51,13 +47,8 @@ def from_experiment_analysis(results: Any) -> pd.DataFrame:
         ResultsError: a trial is none of raybench.
         RecordError: a record is damaged or of a newer version.
     """
-    rows = [_reported_row(metrics, config) for metrics, config in _last_results(results)]
-    filled = Filling()
-    for row in sorted(
-        rows, key=lambda row: row.record.trial_id if row.record else row.spec.trial_id
-    ):
-        filled.add(row)
-    return to_frame(filled.trials())
+    rows = itertools.starmap(_reported_row, _last_results(results))
+    return to_frame(fill(sorted(rows, key=lambda row: row.trial_id)))
 
 
 def save(frame: pd.DataFrame, path: Path) -> None:

@@ -59,16 +59,7 @@ class PublishedResults:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedCell:
-    """One's own figure beside the published one.
-
-    Attributes:
-        quantity: ``running-time`` or ``speedup``.
-        configuration: what sets one's own trials apart from others, or "".
-        key: model, dataset and hardware.
-        own: in seconds, or a ratio.
-        low, high: its 95 % interval, None for a single run.
-        published: as it was published.
-    """
+    """One's own figure, in seconds or a ratio, with its 95 % interval, beside the published one."""
 
     quantity: str
     configuration: str

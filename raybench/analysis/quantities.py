@@ -24,9 +24,7 @@ class Options:
 
     Attributes:
         baseline: the hardware that speedups are over; None is the slowest.
-        allow_mismatch: fields of the identity that may differ nevertheless.
-        prices: price of an hour on the hardware of each label.
-        currency: of the prices.
+        prices: of an hour on the hardware of each label.
         target_accuracy: for the time to an accuracy, 0 to 1.
         published: the figures are published ones, and shown with all their digits.
     """

@@ -18,14 +18,9 @@ LARGEST = "largest"
 
 
 class Row(NamedTuple):
-    """What a row of the frame is made of.
+    """What a row of the frame is made of; a planned trial may have no record.
 
-    Attributes:
-        spec: what was asked for.
-        record: what was measured; None for a planned trial without a record.
-        experiment: the experiment's name.
-        source: the file that it was read from, or "".
-        attempts: how many lesser records of the trial were kept; None for none.
+    ``source`` is the file that it was read from, ``attempts`` how many lesser records were kept.
     """
 
     spec: TrialSpec

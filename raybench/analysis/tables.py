@@ -26,17 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table, to be rendered by ``raybench.report``.
+    """A table, to be rendered by ``raybench.report``: models down, (hardware, dataset) across.
 
-    Attributes:
-        quantity: what its figures are.
-        configuration: what its trials have in common beside other tables' trials, or "".
-        baseline: the hardware that ratios are over, or None.
-        models: the rows.
-        columns: (hardware, dataset).
-        cells: by (model, dataset, hardware).
-        means: geometric means over the cells of a hardware, for ratios.
-        notes: what a reader has to know of these figures alone.
+    Ratios have a baseline, and geometric means over the cells of a hardware. The notes are on
+    these figures alone.
     """
 
     quantity: Quantity
@@ -73,13 +66,7 @@ def cells_frame(tables: Iterable[Table]) -> pd.DataFrame:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """The tables of one configuration, and what a reader has to know of all of them.
-
-    Attributes:
-        configuration: what sets its trials apart from those of other sections, or "".
-        tables: of these trials.
-        notes: what holds for every one of the tables.
-    """
+    """The tables of one configuration, and what a reader has to know of all of them."""
 
     configuration: str
     tables: tuple[Table, ...]

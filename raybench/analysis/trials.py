@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 import gc
+import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,17 +31,16 @@ class Trials:
     Whatever is unknown is None, but NaN in a column of numbers.
     """
 
-    def __init__(self, columns: Mapping[str, list[Any]], count: int) -> None:
+    def __init__(self, columns: Mapping[str, list[Any]]) -> None:
         self._columns = columns
-        self.count = count
+        self.count = len(columns["trial_id"])
 
     def __getitem__(self, name: str) -> list[Any]:
         return self._columns[name]
 
     def take(self, rows: Sequence[int]) -> Trials:
         """Return the trials of these rows."""
-        columns = {name: [values[i] for i in rows] for name, values in self._columns.items()}
-        return Trials(columns, len(rows))
+        return Trials({name: [each[i] for i in rows] for name, each in self._columns.items()})
 
     @classmethod
     def of(cls, trials: Trials | pd.DataFrame) -> Trials:
@@ -52,7 +51,7 @@ class Trials:
             name: trials[name].tolist() if c.dtype == "number" else list(map(_plain, trials[name]))
             for name, c in COLUMNS.items()
         }
-        return cls(columns, len(trials))
+        return cls(columns)
 
 
 def _plain(value: Any) -> Any:
@@ -67,8 +66,7 @@ def _plain(value: Any) -> Any:
 def tidy(rows: Sequence[Mapping[str, Any]]) -> Trials:
     """Return trials with all of ``COLUMNS``; what a row does not have is unknown."""
     unknown = {name: None if c.dtype != "number" else math.nan for name, c in COLUMNS.items()}
-    columns = {name: [row.get(name, value) for row in rows] for name, value in unknown.items()}
-    return Trials(columns, len(rows))
+    return Trials({name: [row.get(name, v) for row in rows] for name, v in unknown.items()})
 
 
 class Loaded(NamedTuple):
@@ -85,75 +83,74 @@ def load(folders: Sequence[Path]) -> Loaded:
     Raises:
         ResultsError: a folder does not exist, or none of them holds anything of raybench.
     """
-    filled, problems = Filling(), []
-    seen: dict[tuple[str, str], str] = {}
-    attempts = functools.cache(lambda folder: Experiment(folder).attempts())
-    with _without_garbage_collection():
-        for found in scan(folders):
-            if isinstance(found, Unreadable):
-                problems.append(printable(found.reason))
-                continue
-            path, record = found
-            first = seen.setdefault((record.trial_id, record.started_at), str(path))
-            if first != str(path):
-                problems.append(printable(f"{path}: the same trial as {first}, counted once"))
-                continue
-            lesser = attempts(path.parent.parent)[record.trial_id] or None
-            filled.add(Row(record.spec, record, record.experiment, str(path), lesser))
-        ids = {trial_id for trial_id, _ in seen}
-        for experiment in experiments(folders):
-            try:
-                planned = experiment.planned(without=ids)
-            except RecordError as error:
-                problems.append(printable(error.message))
-                continue
-            manifest = str(experiment.folder / "manifest.json")
-            for spec in planned.values():
-                filled.add(Row(spec, None, experiment.name, manifest))
-        trials = filled.trials()
+    problems: list[str] = []
+    enabled = gc.isenabled()
+    gc.disable()  # it would look through a growing list of rows, which holds no cycles
+    try:
+        trials = fill(_rows(folders, problems))
+    finally:
+        if enabled:
+            gc.enable()
     if not trials.count:
         raise _nothing(folders, problems)
     return Loaded(trials, tuple(problems))
 
 
-class Filling:
-    """Fills columns one after the other, a block of rows at a time.
+def _rows(folders: Sequence[Path], problems: list[str]) -> Iterator[Row]:
+    """Yield a row for each record, then for each planned trial without one; add to problems."""
+    seen: dict[tuple[str, str], str] = {}
+    attempts = functools.cache(lambda folder: Experiment(folder).attempts())
+    for found in scan(folders):
+        if isinstance(found, Unreadable):
+            problems.append(printable(found.reason))
+            continue
+        path, record = found
+        first = seen.setdefault((record.trial_id, record.started_at), str(path))
+        if first != str(path):
+            problems.append(printable(f"{path}: the same trial as {first}, counted once"))
+            continue
+        lesser = attempts(path.parent.parent)[record.trial_id] or None
+        yield Row(record.spec, record, record.experiment, str(path), lesser)
+    ids = {trial_id for trial_id, _ in seen}
+    for experiment in experiments(folders):
+        try:
+            planned = experiment.planned(without=ids)
+        except RecordError as error:
+            problems.append(printable(error.message))
+            continue
+        manifest = str(experiment.folder / "manifest.json")
+        yield from (Row(spec, None, experiment.name, manifest) for spec in planned.values())
 
-    A record is many times as large as its row, and may go when its block is done.
-    """
 
-    BLOCK = 100
+BLOCK = 100
+"""Rows at a time: a record is many times as large as its row, and may go when its block is done."""
 
-    def __init__(self) -> None:
-        self._rows: list[Row] = []
-        self._values: dict[str, list[Any]] = {name: [] for name in COLUMNS}
 
-    def add(self, row: Row) -> None:
-        """Append a trial."""
-        self._rows.append(row)
-        if len(self._rows) == self.BLOCK:
-            self._fill()
+def fill(rows: Iterable[Row]) -> Trials:
+    """Return the trials of rows, with all of ``COLUMNS``."""
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    rows = iter(rows)
+    while _fill(columns, list(itertools.islice(rows, BLOCK))):
+        pass
+    return Trials(columns)
 
-    def trials(self) -> Trials:
-        """Return all that were added."""
-        self._fill()
-        return Trials(self._values, len(self._values["trial_id"]))
 
-    def _fill(self) -> None:
-        parts: dict[str, Sequence[Any]] = {"": self._rows}
-        for name, column in COLUMNS.items():
-            get = column.get
-            values: Sequence[Any] = (
-                _part(get, parts)
-                if isinstance(get, str)
-                else [row.record and get(row.record) for row in self._rows]
-            )
-            if column.dtype == "text":
-                values = [v if v is None or v.isprintable() else printable(v) for v in values]
-            elif column.dtype == "number":
-                values = [math.nan if v is None else float(v) for v in values]
-            self._values[name].extend(values)
-        self._rows.clear()
+def _fill(columns: Mapping[str, list[Any]], block: Sequence[Row]) -> bool:
+    """Append a block of rows; return whether there were any."""
+    parts: dict[str, Sequence[Any]] = {"": block}
+    for name, column in COLUMNS.items():
+        get = column.get
+        values: Sequence[Any] = (
+            _part(get, parts)
+            if isinstance(get, str)
+            else [row.record and get(row.record) for row in block]
+        )
+        if column.dtype == "text":
+            values = [v if v is None or v.isprintable() else printable(v) for v in values]
+        elif column.dtype == "number":
+            values = [math.nan if v is None else float(v) for v in values]
+        columns[name].extend(values)
+    return bool(block)
 
 
 def _part(path: str, parts: dict[str, Sequence[Any]]) -> Sequence[Any]:
@@ -173,15 +170,3 @@ def _nothing(folders: Sequence[Path], problems: Sequence[str]) -> ResultsError:
         allowed="an experiment's folder, a folder of experiments, or record files",
         hint="run `raybench demo` or `raybench grid` to make some",
     )
-
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Keep the collector from looking through a growing list of rows, which holds no cycles."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

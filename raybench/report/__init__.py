@@ -27,13 +27,7 @@ class _Format(Protocol):
 
 
 def render(parts: Sequence[Part], tablefmt: str = "github", *, width: int | None = None) -> str:
-    """Return parts as text of a format of ``FORMATS`` or of tabulate.
-
-    Args:
-        parts: tables as texts.
-        tablefmt: the format's name.
-        width: of the terminal in characters, if there is one.
-    """
+    """Return parts as text of a format of ``FORMATS`` or of tabulate, of ``width`` characters."""
     if tablefmt in FORMATS:
         module = cast("_Format", importlib.import_module(FORMATS[tablefmt]))
         return module.render(parts, width=width)

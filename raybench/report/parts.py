@@ -24,14 +24,9 @@ class Head:
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """A table.
+    """A table with its own footnotes; it has no heads where there is nothing to show.
 
-    Attributes:
-        title: its heading.
-        heads: of its columns; none for a table without figures, whose notes say why.
-        rows: the cells of each.
-        notes: footnotes on this table alone.
-        figures: the cells are figures but for the first column, which names them.
+    ``figures``: the cells are figures but for the first column, which names them.
     """
 
     title: str
@@ -43,13 +38,7 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Tables that belong together.
-
-    Attributes:
-        grids: the tables.
-        title: the heading of the notes.
-        notes: footnotes on all of them.
-    """
+    """Tables that belong together, and below a title the footnotes on all of them."""
 
     grids: tuple[Grid, ...]
     title: str = "Notes"

@@ -12,13 +12,9 @@ from raybench.report.parts import Grid, Part
 
 
 def render(parts: Sequence[Part], tablefmt: str, *, width: int | None = None) -> str:
-    """Render tables with their footnotes.
+    """Render tables with their footnotes in a format of tabulate.
 
-    Args:
-        parts: the tables.
-        tablefmt: any format of tabulate.
-        width: of the terminal in characters; a table that is wider is broken up between one group
-            of columns and the next.
+    A table that is wider than ``width`` characters is broken up between groups of columns.
     """
     blocks = []
     for part in parts:
@@ -37,7 +33,6 @@ def _heading(text: str, tablefmt: str) -> str:
 
 
 def _prose(notes: Sequence[str], tablefmt: str) -> str:
-    """Return notes as prose of that format."""
     if tablefmt.startswith("latex"):  # which would act on what the notes quote
         return "\n".join(f"% {note}" for note in notes)
     if tablefmt.endswith("html"):

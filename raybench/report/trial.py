@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from raybench.errors import count
 from raybench.record.autotune import Autotune
 from raybench.record.schema import TrialRecord
 from raybench.spec.trial import TrialSpec
 
 
 def summary(record: TrialRecord, path: Path | None = None) -> str:
-    """Return what a person wants to know of one trial, a line each.
-
-    Args:
-        record: the trial's.
-        path: where it lies.
-    """
+    """Return what a person wants to know of one trial, a line each, and where its record lies."""
     rows = [*_outcome(record), *_figures(record), *_circumstances(record)]
     if path is not None:
         rows.append(("record", str(path)))
@@ -37,9 +33,8 @@ def _outcome(record: TrialRecord) -> Iterator[tuple[str, str]]:
 
 def _figures(record: TrialRecord) -> Iterator[tuple[str, str]]:
     if record.running_time_s is not None:
-        epochs = len(record.epochs)
-        count = "1 epoch" if epochs == 1 else f"{epochs} epochs"
-        yield "running time", f"{record.running_time_s:.3f} s for {count}"
+        epochs = count(len(record.epochs), "epoch")
+        yield "running time", f"{record.running_time_s:.3f} s for {epochs}"
         yield "accuracy", f"{record.epochs[-1].accuracy:.4f}"
     if record.images_per_s is not None:
         yield "training", f"{record.images_per_s:.1f} images/s end to end"

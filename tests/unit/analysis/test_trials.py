@@ -11,7 +11,7 @@ from raybench.analysis.configurations import known
 from raybench.analysis.frame import from_records, to_frame
 from raybench.analysis.notes import Attempts
 from raybench.analysis.tables import make_tables
-from raybench.analysis.trials import Filling, Trials, load, tidy
+from raybench.analysis.trials import BLOCK, Trials, load, tidy
 from raybench.record.store import Experiment
 from raybench.report.notes import sentence
 
@@ -52,7 +52,7 @@ def test_what_is_not_given_is_unknown():
 
 
 def test_more_than_a_block_of_rows_is_filled():
-    assert from_records([make_record()] * (2 * Filling.BLOCK + 1)).shape[0] == 2 * Filling.BLOCK + 1
+    assert from_records([make_record()] * (2 * BLOCK + 1)).shape[0] == 2 * BLOCK + 1
 
 
 def test_lesser_records_are_counted_and_noted(tmp_path):
