@@ -135,3 +135,19 @@ def first_lines(lines: Sequence[str], most: int) -> str:
 def count(number: int, noun: str) -> str:
     """Return ``1 trial`` or ``12,000 trials``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Return a text with control characters and line breaks escaped, so that it cannot deceive.
+
+    A terminal obeys some of them: it would change its title, or what stands above.
+
+    Args:
+        text: whatever somebody else wrote.
+        keep: characters that stay as they are, such as line breaks.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text
+    )

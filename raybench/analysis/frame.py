@@ -16,9 +16,9 @@ from typing import Any
 import pandas as pd
 
 from raybench.analysis.columns import COLUMNS, Dtype
-from raybench.analysis.row import Row, printable
+from raybench.analysis.row import Row
 from raybench.analysis.trials import Trials, fill
-from raybench.errors import ResultsError, SpecError
+from raybench.errors import ResultsError, SpecError, printable
 from raybench.record.schema import TrialRecord
 from raybench.record.upgrades import read_record
 from raybench.spec.trial import trial_spec

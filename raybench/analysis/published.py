@@ -15,11 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from raybench.analysis.configurations import Configuration, Key, configurations, known
 from raybench.analysis.notes import Note
 from raybench.analysis.quantities import Options
-from raybench.analysis.row import MOST, printable
+from raybench.analysis.row import MOST
 from raybench.analysis.tables import make_table
 from raybench.analysis.trials import Trials, tidy
 from raybench.catalog.hardware import Hardware
-from raybench.errors import SpecError, unknown
+from raybench.errors import SpecError, printable, unknown
 
 if TYPE_CHECKING:
     import pandas as pd

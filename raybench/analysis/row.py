@@ -77,13 +77,6 @@ class Row(NamedTuple):
         return record.status, ": ".join([record.error.kind, *lines[:1]])
 
 
-def printable(text: str) -> str:
-    """Return a text with line breaks and control characters escaped, so that it cannot deceive."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def _whole(batch_size: int | str) -> int | None:
     return batch_size if isinstance(batch_size, int) else None
 

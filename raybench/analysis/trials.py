@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from raybench.analysis.columns import COLUMNS
-from raybench.analysis.row import Row, printable
-from raybench.errors import RecordError, ResultsError, first_lines
+from raybench.analysis.row import Row
+from raybench.errors import RecordError, ResultsError, first_lines, printable
 from raybench.record.scan import Unreadable, experiments, scan
 from raybench.record.store import Experiment
 

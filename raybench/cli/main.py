@@ -9,14 +9,16 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from raybench.errors import RaybenchError, nearest
+from raybench.errors import RaybenchError, nearest, printable
 
 MEASURE, UNDERSTAND, PREPARE = "Measure", "Understand", "Prepare"
 
@@ -39,6 +41,8 @@ COMMANDS = {
 
 ALIASES = {"tune-up": "autotune"}
 """Former names, which still work and which the help does not show."""
+
+_INTERRUPTED = 130
 
 _asked = {"debug": False}
 """What was asked of all commands."""
@@ -74,7 +78,6 @@ def _load(name: str) -> Any:
         app = typer.Typer(add_completion=False)
         app.command(name)(getattr(module, name))
     for command in app.registered_commands:
-        assert command.callback is not None
         described, _, example = (command.callback.__doc__ or "").partition("Example:")
         command.help = described
         command.epilog = f"Example: {' '.join(example.split())}" if example else None
@@ -84,18 +87,21 @@ def _load(name: str) -> Any:
     return loaded
 
 
-def _caught(callback: Callable[..., Any]) -> Callable[..., Any]:
+def _caught(callback: Callable[..., Any] | None) -> Callable[..., Any]:
     """Turn what a command raises into a message on stderr and an exit code: the one place."""
+
+    assert callback is not None
 
     @functools.wraps(callback)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
-            return callback(*args, **kwargs)
+            with _interrupted_by_signals():
+                return callback(*args, **kwargs)
         except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
         except KeyboardInterrupt:
             _say("interrupted; what is complete was kept")
-            raise typer.Exit(130) from None
+            raise typer.Exit(_INTERRUPTED) from None
         except BrokenPipeError:
             # Whoever read our output has gone, as `| head` does; that is no error.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -115,8 +121,26 @@ def _caught(callback: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+@contextmanager
+def _interrupted_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGUSR1, which schedulers send, end a command as Ctrl-C does."""
+
+    def interrupt(_number: int, _frame: Any) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)  # what is begun now is not to be disturbed
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGTERM, signal.SIGUSR1)
+    before = [signal.signal(number, interrupt) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
 def _say(message: str) -> None:
-    typer.echo(f"raybench: {message}", err=True)
+    typer.echo("raybench: " + printable(message, keep="\n"), err=True)
 
 
 def _version(wanted: bool) -> None:

@@ -28,7 +28,7 @@ def run_and_show(grid: GridSpec, workspace: Workspace, options: RunOptions) -> i
     if outcome.stranded:
         typer.echo(
             f"stopped: {outcome.stranded}.\nWhat is complete was kept. The same command measures "
-            "the rest, as soon as there is such a node.",
+            "the rest, on a cluster that can.",
             err=True,
         )
     if outcome.interrupted:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from raybench.cli.options import AsJson, Dataset, Model, Settings, merged, with_spec_options
+from raybench.errors import printable
 
 
 @with_spec_options(exclude=("model", "dataset", "hardware"))
@@ -48,12 +49,14 @@ def submit(
     code = None
     if wait:
         try:
-            code = jobs.follow(
-                client, job_id, lambda text: None if as_json else typer.echo(text, nl=False)
-            )
+            code = jobs.follow(client, job_id, (lambda _: None) if as_json else _show)
         except KeyboardInterrupt:
             typer.echo(f"\nthe run goes on; to stop it: ray job stop {job_id}", err=True)
             raise typer.Exit(130) from None
     if as_json:
         typer.echo(json.dumps({"job_id": job_id, "trial_id": spec.trial_id, "exit_code": code}))
     raise typer.Exit(code or 0)
+
+
+def _show(text: str) -> None:
+    typer.echo(printable(text, keep="\n\t"), nl=False)

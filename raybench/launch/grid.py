@@ -55,7 +55,7 @@ class Outcome:
         if self.interrupted:
             raise KeyboardInterrupt
         if self.stranded:
-            raise ClusterError(self.stranded, hint="bring such a node back and run the rest")
+            raise ClusterError(self.stranded, hint="run the rest on a cluster that can")
         return list(self.records)
 
 
@@ -141,6 +141,7 @@ def _run(
     if not is_connected(address):
         watcher.say(f"joining {address}" if address else "starting Ray on this machine")
     with signals() as received, connected(address):
+        received.listen()  # Ray has taken SIGTERM for itself
         from raybench.launch.tune.run import TuneRun  # noqa: PLC0415 - takes seconds
 
         where = f"the Ray cluster {address}" if address else "this machine"
@@ -151,36 +152,50 @@ def _run(
         stopping = False
         while not run.wait(LOOK_EVERY_S):
             watcher.update(run.states())
-            if received and not stopping:
+            if received.names and not stopping:
                 stopping = True
-                watcher.say(f"{received[0]}: stopping the running trials")
+                watcher.say(f"{received.names[0]}: stopping the running trials")
                 run.stop()
-        watcher.update(run.states())
-        run.results()
-    return bool(received), run.stranded
+        if not run.is_headless:
+            watcher.update(run.states())
+            run.results()
+    return bool(received.names), run.stranded
+
+
+class Signals:
+    """Signals that are noted instead of dying of them.
+
+    Attributes:
+        names: of those received, in order.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def listen(self) -> None:
+        """Take SIGINT, SIGTERM and SIGUSR1 from now on; only a main thread can."""
+        if threading.current_thread() is threading.main_thread():
+            for number in _WANTED:
+                signal.signal(number, self._note)
+
+    def _note(self, number: int, _frame: Any) -> None:
+        if self.names and number == signal.SIGINT:
+            raise KeyboardInterrupt  # a second Ctrl-C means it
+        self.names.append(signal.Signals(number).name)
+
+
+_WANTED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 @contextmanager
-def signals() -> Iterator[list[str]]:
-    """Note signals instead of dying of them: the running trials are to write their records.
-
-    Yields the list of their names, in order. Only a process's main thread can take signals; in
-    another one, the list stays empty.
-    """
-    received: list[str] = []
-
-    def note(number: int, _frame: Any) -> None:
-        if received and number == signal.SIGINT:
-            raise KeyboardInterrupt  # a second Ctrl-C means it
-        received.append(signal.Signals(number).name)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-    before = {number: signal.signal(number, note) for number in wanted}
+def signals() -> Iterator[Signals]:
+    """Note signals for a while: the running trials are to write their records."""
+    received = Signals()
+    before = [signal.getsignal(number) for number in _WANTED]
+    received.listen()
     try:
         yield received
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in zip(_WANTED, before, strict=True):
+                signal.signal(number, handler)

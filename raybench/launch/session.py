@@ -9,13 +9,14 @@ import logging
 import os
 import secrets
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from raybench.catalog.hardware import label_of
 from raybench.errors import ClusterError
+from raybench.launch.ray_folder import RayFolder, local_folder
 from raybench.schedule.resources import NODE
 from raybench.system.cpus import allowed_cpus
 from raybench.system.ray_logs import log_end
@@ -42,9 +43,15 @@ def connected(address: str | None) -> Iterator[None]:
     Raises:
         ClusterError: nothing answers at the address, or Ray cannot start here.
     """
+    # Read when Ray is imported: it would connect by itself, to whatever cluster it finds, when
+    # something asks it for more after the end.
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
     with ExitStack() as stack:
         if not is_connected(address):
-            _join(address, stack) if address else _start(stack)
+            try:
+                _join(address, stack) if address else _start(stack)
+            except SystemExit:  # what Ray answers to SIGTERM
+                raise KeyboardInterrupt from None
         yield
 
 
@@ -85,30 +92,63 @@ def _start(stack: ExitStack) -> None:
     import ray  # noqa: PLC0415
 
     for left in reversed(range(START_ATTEMPTS)):
-        # Ray's processes may still write while they end.
-        folder = tempfile.TemporaryDirectory(prefix="raybench-", ignore_cleanup_errors=True)
-        try:
-            ray.init(
-                address="local",
-                _node_ip_address="127.0.0.1",
-                _temp_dir=folder.name,
-                include_dashboard=False,
-                num_cpus=allowed_cpus(),
-                resources=local_resources(),
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        except Exception as error:
-            what = f"Ray cannot start here: {_first_line(error)}"
-            message = "\n".join(filter(None, [what, log_end(Path(folder.name), 5)]))
-            ray.shutdown()
-            folder.cleanup()
-            if not left:
-                raise ClusterError(message, hint="run `raybench doctor`") from error
+        with ExitStack() as started:
+            folder = started.enter_context(local_folder())
+            started.callback(ray.shutdown)
+            try:
+                with _on_the_loopback(ray), _temporary_folder(folder.temporary):
+                    _init(ray, folder)
+            except Exception as error:
+                what = f"Ray cannot start here: {_first_line(error)}"
+                message = "\n".join(filter(None, [what, log_end(folder.ray, 5)]))
+                if not left:
+                    raise ClusterError(message, hint="run `raybench doctor`") from error
+            else:
+                stack.push(started.pop_all())
+                return
+
+
+def _init(ray: Any, folder: RayFolder) -> None:
+    ray.init(
+        address="local",
+        _node_ip_address="127.0.0.1",
+        _temp_dir=str(folder.ray),
+        include_dashboard=False,
+        num_cpus=allowed_cpus(),
+        resources=local_resources(),
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+
+
+@contextmanager
+def _on_the_loopback(ray: Any) -> Iterator[None]:
+    """Let Ray listen on 127.0.0.1 where it is told so.
+
+    On Linux it would put the machine's outward address in its place, and each of its services
+    would then listen on all interfaces; no option or variable keeps it from that.
+    """
+    services = ray._private.services
+    outward = services.resolve_ip_for_localhost
+    services.resolve_ip_for_localhost = lambda host: host
+    try:
+        yield
+    finally:
+        services.resolve_ip_for_localhost = outward
+
+
+@contextmanager
+def _temporary_folder(folder: Path) -> Iterator[None]:
+    """Give the processes that are started meanwhile a TMPDIR."""
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TMPDIR"]
         else:
-            stack.enter_context(folder)
-            stack.callback(ray.shutdown)
-            return
+            os.environ["TMPDIR"] = before
 
 
 def _first_line(error: Exception) -> str:

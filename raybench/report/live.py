@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from raybench.errors import count
+from raybench.errors import count, printable
 from raybench.record.state import ENDED, TrialState
 from raybench.schedule.estimate import total_images
 from raybench.schedule.time_left import TimeLeft, duration
@@ -61,7 +61,7 @@ class LiveView:
 
     def say(self, message: str) -> None:
         """Print a message, above what changes in place."""
-        self._console.print(escape(message), soft_wrap=True)
+        self._console.print(escape(printable(message, keep="\n")), soft_wrap=True)
 
     def start(self, trials: Sequence[TrialSpec]) -> None:
         """Show trials from now on: those of this run."""

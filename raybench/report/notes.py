@@ -90,15 +90,21 @@ def _(_note: notes.NotPlanned) -> str:
 
 @sentence.register
 def _(note: notes.OnCpu) -> str:
-    device = note.device or "a device without a name"
-    return f"{_kinds(note.hardware)}: {_ON_CPU[type(note)]} ({device})"
+    return _on(note, "measured on a CPU")
 
 
-_ON_CPU = {
-    notes.OnCpu: "measured on a CPU",
-    notes.Simulated: "simulated, not a GPU's figure",
-    notes.NotVerified: "label not verified",
-}
+@sentence.register
+def _(note: notes.Simulated) -> str:
+    return _on(note, "simulated, not a GPU's figure")
+
+
+@sentence.register
+def _(note: notes.NotVerified) -> str:
+    return _on(note, "label not verified")
+
+
+def _on(note: notes.OnCpu, what: str) -> str:
+    return f"{_kinds(note.hardware)}: {what} ({note.device or 'a device without a name'})"
 
 
 def _kinds(hardware: Iterable[Hardware]) -> str:

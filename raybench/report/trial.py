@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from raybench.errors import count
+from raybench.errors import count, printable
 from raybench.record.autotune import Autotune
 from raybench.record.schema import TrialRecord
 from raybench.spec.trial import TrialSpec
@@ -16,7 +16,8 @@ def summary(record: TrialRecord, path: Path | None = None) -> str:
     rows = [*_outcome(record), *_figures(record), *_circumstances(record)]
     if path is not None:
         rows.append(("record", str(path)))
-    return "\n".join(f"{name:<18}  {text}" for name, text in rows)
+    lines = "\n".join(f"{name:<18}  {text}" for name, text in rows)
+    return printable(lines, keep="\n")
 
 
 def _outcome(record: TrialRecord) -> Iterator[tuple[str, str]]:
@@ -69,7 +70,7 @@ def autotune_text(spec: TrialSpec, found: Autotune) -> str:
             _number(candidate.images_per_s, 1),
             _number(candidate.first_loss, 4),
             _number(candidate.loss_fall, 4),
-            candidate.outcome,
+            printable(candidate.outcome),
         )
         for candidate in found.candidates
     ]

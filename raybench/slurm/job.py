@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from raybench.errors import RaybenchError, count
+from raybench.errors import ClusterError, RaybenchError, count
 from raybench.launch.batch.control import Interrupted, JobLog, Signals
 from raybench.launch.batch.driver import Driver, grid_command, write_tables
 from raybench.launch.batch.network import address_of_node, choose_ports
@@ -86,7 +86,7 @@ class Job:
         job = self.environment.job
         return StepEnvironment(
             job=job,
-            run=f"rb{job}-{secrets.token_hex(4)}",
+            run=f"rb{job}-{secrets.token_hex(3)}",
             head=cluster.address,
             head_node=cluster.head if ports else "",
             head_ports=dict(ports or {}),
@@ -119,6 +119,8 @@ def start(job: Job, asked: Start) -> int:
     results = workspace(asked.results).results.absolute()
     spec = asked.spec or paper_grid(job.environment.home)
     # What cannot work is refused before any node starts.
+    if asked.hold:
+        check_dashboard()
     name = "runs" if asked.hold else check_grid(spec, asked.settings, results, job.log)
     number, home = job.environment.job, job.environment.home
     with private_folder(job.folder(number)) as state:
@@ -143,6 +145,21 @@ def start(job: Job, asked: Start) -> int:
             print(how_to_submit(cluster, state, nodes, components, home), flush=True)
             while True:
                 step.wait(job.signals)
+
+
+def check_dashboard() -> None:
+    """Refuse to hold a cluster that could take no jobs.
+
+    Raises:
+        ClusterError: a package of Ray's dashboard is absent.
+    """
+    try:
+        import ray.dashboard.optional_deps  # noqa: F401 - takes a second
+    except ImportError as error:
+        raise ClusterError(
+            f"--hold needs Ray's dashboard, which takes the jobs: {error}",
+            hint="pip install 'raybench[jobs]'",
+        ) from None
 
 
 def check_grid(spec: Path, settings: Sequence[str], results: Path, log: JobLog) -> str:

@@ -15,6 +15,10 @@ JOB_LABEL, NODE_LABEL, GPU_LABEL = "raybench.job", "raybench.node", "raybench.gp
 """Labels of a Ray node: the batch job that started it, its name in the scheduler, its GPU type."""
 
 
+HEAD_GONE_S = 5.0
+"""How long a head takes no connections before it counts as dead; none ever comes back."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RayNode:
     """A node that is alive in a Ray cluster.
@@ -44,6 +48,44 @@ def node_is_leaving() -> bool:
     return here.get_node_id() in _client(here.gcs_address).get_draining_nodes()
 
 
+def listens(address: str, timeout_s: float) -> bool:
+    """Return whether something takes connections at ``host:port``, however busy it is."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=timeout_s).close()
+    except OSError:
+        return False
+    return True
+
+
+class HeadWatch:
+    """Notices that a cluster's head has died, before Ray's own libraries end the process for it.
+
+    Args:
+        address: the head's, ``host:port``.
+
+    Attributes:
+        answers: whether it did when last looked at.
+        has_died: whether it did not for ``HEAD_GONE_S``.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._silent_since_s: float | None = None
+        self.answers, self.has_died = True, False
+
+    def look(self, now_s: float) -> str | None:
+        """Look at it, and say that it has died if it has."""
+        self.answers = listens(self._address, 1)
+        if self.answers:
+            self._silent_since_s = None
+        elif self._silent_since_s is None:
+            self._silent_since_s = now_s
+        silent_s = now_s - (self._silent_since_s or now_s)
+        self.has_died = self.has_died or silent_s >= HEAD_GONE_S
+        return f"Ray's head at {self._address} has died" if self.has_died else None
+
+
 def ray_nodes(address: str, timeout_s: float = 5) -> list[RayNode]:
     """Return the nodes that are alive, or [] while nothing answers at ``address``.
 
@@ -53,10 +95,7 @@ def ray_nodes(address: str, timeout_s: float = 5) -> list[RayNode]:
     Raises:
         ClusterError: the cluster refuses our token.
     """
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=timeout_s).close()
-    except OSError:
+    if not listens(address, timeout_s):
         return []
     from ray.core.generated.gcs_pb2 import GcsNodeInfo  # type: ignore[attr-defined] # noqa: PLC0415
     from ray.exceptions import AuthenticationError, RpcError  # noqa: PLC0415

@@ -22,7 +22,7 @@ from raybench.launch.batch.network import choose_ports, outward_address
 from raybench.launch.batch.ray_start import ray_start_arguments, ray_variables
 from raybench.launch.batch.resources import NodeResources, check_torch
 from raybench.launch.batch.step import StepEnvironment, for_ray
-from raybench.launch.batch.workdir import check_temp_dir
+from raybench.launch.ray_folder import RayFolder
 from raybench.settings import Settings
 from raybench.system.ray_gcs import JOB_LABEL, NODE_LABEL
 from raybench.system.ray_logs import log_end
@@ -90,9 +90,9 @@ class NodeRun:
     ray_start: Sequence[str] = RAY_START
 
     @property
-    def temp_dir(self) -> Path:
-        """A folder of this node's own, with a short path."""
-        return Settings().tmpdir / self.step.run
+    def folder(self) -> RayFolder:
+        """Where Ray keeps its files on this node."""
+        return RayFolder(Settings().tmpdir / self.step.run)
 
     def stay(self) -> None:
         """Start Ray and stay until the scheduler, or Ray, ends; then clean up.
@@ -103,7 +103,7 @@ class NodeRun:
         Raises:
             ClusterError: Ray ended by itself; the message has the end of raylet's log.
         """
-        check_temp_dir(self.temp_dir)
+        self.folder.check()
         for number in STOP_SIGNALS:
             signal.signal(number, _stop)
         logs = self.step.logs / "ray" / self.node
@@ -134,31 +134,32 @@ class NodeRun:
             head=self.step.head,
             is_head=is_head,
             dashboard=self.step.dashboard,
-            temp_dir=self.temp_dir,
+            temp_dir=self.folder.ray,
             labels={JOB_LABEL: self.step.job, NODE_LABEL: self.node},
         )
 
+    @property
+    def _mark(self) -> str:
+        return str(self.folder.path)
+
     def _run_ray(self) -> int:
-        self.temp_dir.mkdir(mode=0o700)
-        variables = {MARK: str(self.temp_dir), **ray_variables(self.temp_dir)}
+        self.folder.create()
+        variables = {MARK: self._mark, **ray_variables(self.folder)}
         command = [*self.ray_start, *self.arguments()]
         return subprocess.Popen(command, env={**self.variables, **variables}).wait()
 
     def _ended(self, code: int) -> str:
         what = f"Ray ended on {self.node} with exit code {code}"
-        return "\n".join(filter(None, [what, log_end(self.temp_dir)]))
+        return "\n".join(filter(None, [what, log_end(self.folder.ray)]))
 
     def _clear(self, logs: Path) -> None:
-        end_processes(str(self.temp_dir))
+        end_processes(self._mark)
         try:
-            for folder in self.temp_dir.glob("session_2*/logs"):
+            for folder in self.folder.ray.glob("session_2*/logs"):
                 shutil.copytree(folder, logs, dirs_exist_ok=True, ignore_dangling_symlinks=True)
         except (shutil.Error, OSError) as error:
             say(f"not all of Ray's logs could be copied: {error}")
-        for record in self.temp_dir.glob("raybench-*.json"):
-            # A trial whose results folder could not be written left it here, as it said.
-            shutil.move(record, self.temp_dir.parent)
-        shutil.rmtree(self.temp_dir, ignore_errors=True)
+        self.folder.remove()
 
 
 def marked(mark: str) -> list[psutil.Process]:

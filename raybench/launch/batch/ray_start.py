@@ -15,6 +15,7 @@ from typing import Protocol
 
 from raybench.launch.batch.network import PORTS
 from raybench.launch.batch.resources import NodeResources
+from raybench.launch.ray_folder import RayFolder
 from raybench.system.ray_gcs import GPU_LABEL, ray_nodes
 
 OBJECT_STORE_BYTES = 256 * 2**20
@@ -41,7 +42,7 @@ def ray_start_arguments(
         head: ``address:port`` of the cluster.
         is_head: whether this node is the head.
         dashboard: whether the head takes jobs; a grid does without, and starts sooner.
-        temp_dir: the node's private folder.
+        temp_dir: where Ray keeps its files.
         labels: the Ray node's labels.
     """
     if resources.label is not None:
@@ -63,11 +64,11 @@ def ray_start_arguments(
     return [*arguments, "--dashboard-host=127.0.0.1", f"--dashboard-port={ports['dashboard']}"]
 
 
-def ray_variables(temp_dir: Path) -> dict[str, str]:
+def ray_variables(folder: RayFolder) -> dict[str, str]:
     """Return the variables for Ray on one node, where no argument of ``ray start`` would do."""
     return {
-        "RAY_TMPDIR": str(temp_dir),
-        "TMPDIR": str(temp_dir),
+        "RAY_TMPDIR": str(folder.ray),
+        "TMPDIR": str(folder.temporary),
         # Served to anybody, without a token, and of no use here. The dashboard's own have no switch
         # but a port that there cannot be; its log has the complaint.
         "RAY_enable_metrics_collection": "0",

@@ -13,9 +13,6 @@ from pathlib import Path
 
 from raybench.errors import ClusterError
 
-LONGEST_TEMP_DIR = 38
-"""Ray puts ``/session_<date>_<pid>/sockets/plasma_store`` after it; Linux allows 107 bytes."""
-
 
 def create_private_folder(folder: Path) -> Path:
     """Create a folder that only its owner can enter, and refuse one that somebody else made.
@@ -63,20 +60,6 @@ def token_variables(token: Path) -> dict[str, str]:
     ``RAY_AUTH_TOKEN`` would outrank the path and is therefore emptied by those who use this.
     """
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
-
-
-def check_temp_dir(folder: Path) -> None:
-    """Refuse a temporary folder under which Ray's socket paths would be too long.
-
-    Raises:
-        ClusterError: its path is too long.
-    """
-    if len(os.fsencode(folder)) > LONGEST_TEMP_DIR:
-        raise ClusterError(
-            f"the temporary folder {folder} is too long a path for Ray's sockets",
-            allowed=f"{LONGEST_TEMP_DIR} bytes",
-            hint="set RAYBENCH_TMPDIR=/tmp in site.env",
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,7 @@ from raybench.schedule.order import RunningOrder
 from raybench.schedule.resources import NodeWatch
 from raybench.settings import Workspace
 from raybench.spec.trial import TrialSpec
+from raybench.system.ray_gcs import HeadWatch
 
 MOST_TRIALS = 2000
 """Trials of one Tune experiment; a larger plan becomes several, one after the other.
@@ -73,6 +74,7 @@ class TuneRun:
             lambda config: tune.PlacementGroupFactory([config["resources"]]),
         )
         self._watch = NodeWatch(trials, options.node_timeout_s)
+        self._head = HeadWatch(ray.get_runtime_context().gcs_address)
         self.stranded = ""
         self._stopper = StopAll()
         self._order = RunningOrder(trials, Estimates(known))
@@ -81,7 +83,8 @@ class TuneRun:
         self._results: list[tune.ResultGrid] = []
         self._error: BaseException | None = None
         self._started_at = time.strftime("%Y%m%d-%H%M%S")
-        self._thread = threading.Thread(target=self._fit, name="tune")
+        # It may wait for a head that has died, and is not to keep the process.
+        self._thread = threading.Thread(target=self._fit, name="tune", daemon=True)
 
     def start(self) -> None:
         """Hand the trials to Tune."""
@@ -90,17 +93,24 @@ class TuneRun:
     def wait(self, timeout_s: float) -> bool:
         """Wait for the end, at most ``timeout_s``; return whether the run has ended.
 
-        A run that only nodes could go on with that are gone is stopped; ``stranded`` says why.
+        A run that only nodes could go on with that are gone is stopped; ``stranded`` says why. One
+        without a head has ended: Ray would end this process within a minute.
         """
         self._thread.join(timeout_s)
-        if not self._thread.is_alive():
+        self.stranded = self._head.look(time.monotonic()) or self.stranded
+        if not self._thread.is_alive() or self.is_headless:
             return True
-        if not self.stranded:
+        if not self.stranded and self._head.answers:
             ended = {name for name, state in self.states().items() if state.phase in ENDED}
             self.stranded = self._watch.look(ended, cluster_nodes(), time.monotonic()) or ""
             if self.stranded:
                 self.stop()
         return False
+
+    @property
+    def is_headless(self) -> bool:
+        """Whether Ray's head has died, so that nothing can be asked any more."""
+        return self._head.has_died
 
     def states(self) -> dict[str, TrialState]:
         """Return how far each started trial is."""

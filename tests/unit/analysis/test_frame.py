@@ -16,10 +16,9 @@ from records import make_failed, make_grid, make_record, write_records
 
 from raybench.analysis import frame as frames
 from raybench.analysis.columns import COLUMNS
-from raybench.analysis.row import printable
 from raybench.analysis.tables import make_tables
 from raybench.analysis.trials import load as load_trials
-from raybench.errors import RaybenchError, ResultsError
+from raybench.errors import RaybenchError, ResultsError, printable
 from raybench.record.store import Experiment
 from raybench.report.tables import Tables
 from raybench.spec.trial import TrialSpec, trial_spec

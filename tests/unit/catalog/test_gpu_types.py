@@ -61,13 +61,15 @@ def test_a_sites_own_rows_hold_first(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_the_variable_is_read_no_sooner_than_a_label_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(vars(GPUS), "_types", raising=False)
+    for name in ("_types", "_spellings"):
+        monkeypatch.delitem(vars(GPUS), name, raising=False)
     monkeypatch.setenv("RAYBENCH_HARDWARE", str(site(tmp_path, RX)))
     assert label_of("Voodoo RX 4") == canonical_label("rx") == "RX"
     gpu = Hardware.parse("rx").gpu
     assert gpu is not None
     assert gpu.compute_capability == (6, 1)
-    monkeypatch.delitem(vars(GPUS), "_types")
+    for name in ("_types", "_spellings"):
+        monkeypatch.delitem(vars(GPUS), name)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -254,3 +257,29 @@ def test_runs_at_their_best_share_an_autotune_and_a_table(
     assert "Running time (s) — execution eager" in tables
     assert "Running time (s) — execution best" in tables
     assert tables.count("each hardware at its best") == 1
+
+
+ENDLESS = [
+    "run",
+    "small_models:endless",
+    "digits",
+    *SMALL,
+    "-s",
+    "epochs=99",
+    "-s",
+    "train_limit=1400",
+]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_ends_a_run_with_a_record(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "raybench", *ENDLESS, f"--results={tmp_path}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        next(line for line in run.stderr if "epoch 1/99" in line)
+        run.send_signal(number)
+        said = run.stderr.read()
+    assert run.returncode == 130, said
+    assert "interrupted; what is complete was kept" in said
+    (record,) = (tmp_path / "runs" / "records").glob("*.json")
+    assert json.loads(record.read_text())["status"] == "interrupted"

@@ -91,7 +91,12 @@ def test_signals_are_noted_and_a_second_interruption_is_meant() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with signals() as received:
         os.kill(os.getpid(), signal.SIGTERM)
-        assert received == ["SIGTERM"]
+        assert received.names == ["SIGTERM"]
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as Ray does, in a way of its own
+        received.listen()
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert received.names == ["SIGTERM", "SIGTERM", "SIGUSR1"]
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) is before
@@ -99,12 +104,15 @@ def test_signals_are_noted_and_a_second_interruption_is_meant() -> None:
 
 def test_a_thread_of_a_notebook_takes_no_signals() -> None:
     found: list[list[str]] = []
+    before = signal.getsignal(signal.SIGTERM)
 
     def run() -> None:
         with signals() as received:
-            found.append(received)
+            received.listen()
+            found.append(received.names)
 
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
     assert found == [[]]
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -21,6 +21,8 @@ class FakeRay:
         self.folders: list[Path] = []
         self.shutdowns = 0
         self.running = False
+        services = SimpleNamespace(resolve_ip_for_localhost=lambda host: "192.0.2.2")
+        self._private = SimpleNamespace(services=services)
 
     def is_initialized(self) -> bool:
         return self.running

@@ -73,8 +73,8 @@ def test_a_failure_says_why() -> None:
     screen = Screen(terminal=False)
     with screen.view as view:
         view.start([TRIAL])
-        view.update({TRIAL.trial_id: state("failed", message="[red]the loss[/] is nan")})
-    assert screen.text == f"{TRIAL.title}: FAILED  [red]the loss[/] is nan\n"
+        view.update({TRIAL.trial_id: state("failed", message="[red]the loss[/] is\x1b[2J nan")})
+    assert screen.text == f"{TRIAL.title}: FAILED  [red]the loss[/] is\\x1b[2J nan\n"
 
 
 def test_a_terminal_shows_a_bar_for_each_running_trial_and_the_rate_of_the_last_seconds() -> None:

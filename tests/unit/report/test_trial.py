@@ -24,3 +24,12 @@ def test_a_failed_trial_says_why() -> None:
     text = summary(record)
     assert record.error.message.splitlines()[0] in text
     assert "running time" not in text
+
+
+def test_what_a_terminal_would_obey_is_shown() -> None:
+    record = make_failed()
+    assert record.error is not None
+    error = record.error.model_copy(update={"message": "\x1b]0;mine\x07\nsecond line"})
+    text = summary(record.model_copy(update={"error": error}))
+    assert "\\x1b]0;mine\\x07\n" in text
+    assert "\x1b" not in text

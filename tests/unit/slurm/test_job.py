@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -260,3 +261,12 @@ def test_outside_a_job_it_says_so(
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     assert main(["join", "3"]) == 2
     assert "SLURM_JOB_ID is not set: this runs inside a Slurm job only" in capsys.readouterr().err
+
+
+def test_a_cluster_that_could_take_no_jobs_is_not_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray.dashboard.optional_deps", None)
+    with pytest.raises(ClusterError, match="--hold needs Ray's dashboard") as raised:
+        module.check_dashboard()
+    assert raised.value.hint == "pip install 'raybench[jobs]'"

@@ -12,6 +12,7 @@ from raybench.launch.batch.ray_start import (
     without_client_server,
 )
 from raybench.launch.batch.resources import NodeResources
+from raybench.launch.ray_folder import RayFolder
 from raybench.system.ray_gcs import JOB_LABEL, NODE_LABEL
 
 
@@ -53,5 +54,5 @@ def test_no_client_server() -> None:
     params = Params()
     without_client_server(params, head=True)
     assert params.ray_client_server_port is None
-    variables = ray_variables(Path("/tmp/rb3-x"))
+    variables = ray_variables(RayFolder(Path("/tmp/rb3-x")))
     assert variables["RAY_START_HOOK"] == "raybench.launch.batch.ray_start.without_client_server"
