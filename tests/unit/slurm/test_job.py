@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -266,7 +265,8 @@ def test_outside_a_job_it_says_so(
 def test_a_cluster_that_could_take_no_jobs_is_not_held(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "ray.dashboard.optional_deps", None)
+    module.check_dashboard()
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(ClusterError, match="--hold needs Ray's dashboard") as raised:
         module.check_dashboard()
     assert raised.value.hint == "pip install 'raybench[jobs]'"
