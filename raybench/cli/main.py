@@ -32,6 +32,7 @@ COMMANDS = {
     "analyze": (UNDERSTAND, "Print running-time, accuracy and speedup tables."),
     "explain": (UNDERSTAND, "Say where the time goes, and why the speedup is not higher."),
     "compare": (UNDERSTAND, "Compare two result sets; exit 1 on a significant slowdown."),
+    "results": (UNDERSTAND, "Put back records that could not be written to their place."),
     "schema": (UNDERSTAND, "Print the JSON Schema of a record."),
     "doctor": (PREPARE, "Check whether this machine can run trials, and say what to do if not."),
     "data": (PREPARE, "Fetch, stage or verify datasets."),

@@ -5,14 +5,17 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from raybench.errors import ClusterError, count
 from raybench.launch.options import Nobody, RunOptions, Watcher
 from raybench.launch.preflight import check_grid
+from raybench.launch.rescuer import Rescuer
 from raybench.launch.session import cluster_nodes, connected, is_connected
+from raybench.record.claim import Claim, claimed
+from raybench.record.rescue import recover
 from raybench.record.schema import TrialRecord
 from raybench.record.store import Experiment
 from raybench.schedule.resources import check_placeable
@@ -103,6 +106,28 @@ def run_trials(
         ClusterError: the cluster cannot be reached, can never run a trial, or Ray itself failed.
     """
     options, watcher = options or RunOptions(), watcher or Nobody()
+    with ExitStack() as held:
+        # Single trials share an experiment, and a grid has one for itself.
+        names = [None] if text is not None else [trial.trial_id for trial in trials]
+        claims = [held.enter_context(claimed(experiment, name)) for name in names]
+        recover(experiment)
+        for name in names:
+            experiment.salvage(name)
+        return _run_claimed(
+            trials, experiment, workspace, options, watcher, text=text, claims=claims
+        )
+
+
+def _run_claimed(
+    trials: Sequence[TrialSpec],
+    experiment: Experiment,
+    workspace: Workspace,
+    options: RunOptions,
+    watcher: Watcher,
+    *,
+    text: str | None,
+    claims: Sequence[Claim],
+) -> Outcome:
     known = [record for trial in trials if (record := experiment.completed(trial)) is not None]
     complete = {record.trial_id for record in known}
     due = [trial for trial in trials if trial.trial_id not in complete]
@@ -117,7 +142,9 @@ def run_trials(
         experiment.write_plan(text, trials)
     interrupted, stranded = False, ""
     if due:
-        interrupted, stranded = _run(due, experiment, workspace, options, watcher, known=known)
+        interrupted, stranded = _run(
+            due, experiment, workspace, options, watcher, known=known, claims=claims
+        )
     records = (experiment.read(trial.trial_id) for trial in trials)
     return Outcome(
         records=tuple(record for record in records if record is not None),
@@ -135,9 +162,11 @@ def _run(
     watcher: Watcher,
     *,
     known: Sequence[TrialRecord],
+    claims: Sequence[Claim],
 ) -> tuple[bool, str]:
     """Run trials on Ray; return whether they were interrupted, and why they were stranded."""
     address = options.address
+    rescuer = Rescuer(experiment=experiment, say=watcher.say)
     if not is_connected(address):
         watcher.say(f"joining {address}" if address else "starting Ray on this machine")
     with signals() as received, connected(address):
@@ -146,18 +175,24 @@ def _run(
 
         where = f"the Ray cluster {address}" if address else "this machine"
         check_placeable(due, cluster_nodes(), where)
-        run = TuneRun(due, experiment, workspace, options, known)
+        run = TuneRun(due, experiment, workspace, options, rescuer=rescuer, known=known)
         watcher.start(due)
         run.start()
         stopping = False
         while not run.wait(LOOK_EVERY_S):
             watcher.update(run.states())
-            if received.names and not stopping:
+            rescuer.again()
+            why = [*received.names]
+            why += ["another driver has taken over"] if any(c.is_lost for c in claims) else []
+            why += ["the records cannot be written"] if rescuer.has_given_up else []
+            if why and not stopping:
                 stopping = True
-                watcher.say(f"{received.names[0]}: stopping the running trials")
+                watcher.say(f"{why[0]}: stopping the running trials")
                 run.stop()
         if not run.is_headless:
             watcher.update(run.states())
+        rescuer.finish(wait=not received.names)
+        if not run.is_headless:
             run.results()
     return bool(received.names), run.stranded
 

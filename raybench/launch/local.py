@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from raybench.errors import SpecError
+from raybench.errors import ResultsError, SpecError
 from raybench.launch.options import Nobody, RunOptions, Watcher
 from raybench.launch.preflight import check_trial
+from raybench.launch.rescuer import Rescuer
 from raybench.record.autotune import Autotune
+from raybench.record.claim import claimed
+from raybench.record.rescue import recover
 from raybench.record.schema import TrialRecord
 from raybench.record.state import Event, PhaseStarted
 from raybench.record.store import Experiment
@@ -38,14 +41,34 @@ def run_here(
             written. A trial that goes wrong raises nothing: its record says what happened.
     """
     options, watcher = options or RunOptions(), watcher or Nobody()
+    if (known := _known(spec, experiment, watcher)) is not None:
+        return known
+    check_trial(spec, experiment, workspace)
+    with claimed(experiment, spec.trial_id):
+        recover(experiment)
+        experiment.salvage(spec.trial_id)
+        known = _known(spec, experiment, watcher)
+        return known or _run(spec, experiment, workspace, options, watcher)
+
+
+def _known(spec: TrialSpec, experiment: Experiment, watcher: Watcher) -> TrialRecord | None:
+    """Return the complete record of a trial, and say that there is one."""
     known = experiment.completed(spec)
     if known is not None:
         watcher.say(
             f"complete already, not run again: {experiment.record_path(spec.trial_id)}\n"
             f"to measure it once more: -s repeat={spec.repeat + 1}"
         )
-        return known
-    check_trial(spec, experiment, workspace)
+    return known
+
+
+def _run(
+    spec: TrialSpec,
+    experiment: Experiment,
+    workspace: Workspace,
+    options: RunOptions,
+    watcher: Watcher,
+) -> TrialRecord:
     watcher.start([spec])
     process = TrialProcess(
         spec,
@@ -60,11 +83,30 @@ def run_here(
             watcher.update({spec.trial_id: process.state})
     except KeyboardInterrupt:
         process.interrupt()
-        process.record()
+        _written(process, experiment, watcher, wait=False)
         raise
-    record = process.record()
+    record = _written(process, experiment, watcher)
     watcher.update({spec.trial_id: process.state})
     return record
+
+
+def _written(
+    process: TrialProcess, experiment: Experiment, watcher: Watcher, *, wait: bool = True
+) -> TrialRecord:
+    """Return the record of an ended trial, which lies in its place.
+
+    Raises:
+        ResultsError: it could not be written there, for some minutes; it was kept elsewhere.
+    """
+    try:
+        return process.record()
+    except ResultsError:
+        record = process.unwritten
+        assert record is not None, "it is known before it is written"
+        rescuer = Rescuer(experiment=experiment, say=watcher.say)
+        rescuer.keep(record)
+        rescuer.finish(wait=wait)
+        return record
 
 
 def autotune_here(

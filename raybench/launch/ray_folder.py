@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raybench.errors import ClusterError
+from raybench.record.rescue import PREFIX
 
 LONGEST_RAY_DIR = 38
 """Ray puts ``/session_<date>_<pid>/sockets/plasma_store`` after it; Linux allows 107 bytes."""
@@ -68,9 +69,9 @@ class RayFolder:
             folder.mkdir(mode=0o700)
 
     def remove(self) -> None:
-        """Remove it, but for records that a trial could write nowhere else: they go beside it."""
-        for record in self.temporary.glob("raybench-*.json"):
-            shutil.move(record, self.path.parent)
+        """Remove it, but for records that were kept there: they go beside it."""
+        for folder in self.temporary.glob(f"{PREFIX}*"):
+            shutil.move(folder, self.path.parent)
         # Ray's processes may still write while they end.
         shutil.rmtree(self.path, ignore_errors=True)
 

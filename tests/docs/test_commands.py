@@ -42,6 +42,7 @@ RUN = (
 """Commands that need neither a GPU, nor a cluster, nor the internet, nor more than seconds."""
 
 NOT_RUN = {
+    "results recover": "looks into the user's home; tests/unit runs it",
     "demo": "takes a minute; `make demo` runs it",
     "run": "trains; tests/unit and docs/extend run it",
     "grid": "starts Ray; tests/ray runs it",

@@ -24,6 +24,7 @@ from raybench.analysis.trials import load
 from raybench.errors import ClusterError
 from raybench.launch.grid import run_grid
 from raybench.launch.options import Nobody, RunOptions
+from raybench.launch.rescuer import Rescuer
 from raybench.record.schema import ErrorFacts
 from raybench.record.state import TrialState
 from raybench.record.store import Experiment
@@ -67,11 +68,21 @@ def folders(tmp_path: Path) -> Workspace:
     return Workspace(results=tmp_path, data=tmp_path, cache=Path(os.environ["RAYBENCH_CACHE"]))
 
 
+def rescuer(experiment: Experiment) -> Rescuer:
+    return Rescuer(experiment=experiment, say=print)
+
+
 def on_tune(trials: Sequence[TrialSpec], experiment: Experiment) -> list[Any]:
     """Run trials, and return Tune's own results of them."""
     from raybench.launch.tune.run import TuneRun
 
-    run = TuneRun(trials, experiment, folders(experiment.folder.parent), RunOptions())
+    run = TuneRun(
+        trials,
+        experiment,
+        folders(experiment.folder.parent),
+        RunOptions(),
+        rescuer=rescuer(experiment),
+    )
     run.start()
     while not run.wait(0.2):
         continue
@@ -193,7 +204,7 @@ def test_a_trial_that_was_lost_with_its_host_has_a_record_that_says_so(tmp_path:
     import ray
 
     from raybench.launch.tune.board import StatusBoard
-    from raybench.launch.tune.callbacks import LostTrials
+    from raybench.launch.tune.callbacks import Records
 
     trials = grid_spec({"model": GOOD, **SMALL, "repeats": 4}).plan()
     lost, unstarted, outlived, failed = trials
@@ -205,7 +216,7 @@ def test_a_trial_that_was_lost_with_its_host_has_a_record_that_says_so(tmp_path:
     ray.get(
         board.publish.remote(failed.trial_id, replace(state, phase="failed", message="its own"))
     )
-    callback = LostTrials(trials, experiment, board)
+    callback = Records(experiment, board, rescuer(experiment))
     error = ErrorFacts(kind="interrupted", message="interrupted", traceback=None)
     experiment.write(unfinished_record(outlived, "unit", state, error))
     for trial in trials:
@@ -223,7 +234,7 @@ def test_a_trial_that_was_lost_with_its_host_has_a_record_that_says_so(tmp_path:
     assert experiment.read(unstarted.trial_id) is None
     assert experiment.read(failed.trial_id) is None
     _, states = ray.get(board.changes.remote(0))
-    assert {states[trial.trial_id].phase for trial in trials} == {"failed"}
+    assert [states[trial.trial_id].phase for trial in trials] == ["failed"] * 4
     assert "before it began" in states[unstarted.trial_id].message
     assert states[failed.trial_id].message == "its own"
 

@@ -12,6 +12,8 @@ from typing import Any
 import ray
 from ray import tune
 
+from raybench.errors import ResultsError
+from raybench.record.rescue import rescue
 from raybench.record.store import Experiment
 from raybench.settings import Workspace
 from raybench.spec.trial import trial_spec
@@ -86,7 +88,11 @@ class TrialActor(tune.Trainable):
         """Stop the trial's process, if Tune stops the trial before its end."""
         if self._process is not None and not self._process.ended:
             self._process.interrupt()
-            self._process.record()
+            try:
+                self._process.record()
+            except ResultsError:  # Tune hands nothing on to the driver any more
+                if self._process.unwritten is not None:
+                    rescue(self._process.unwritten, self._experiment)
 
     def _start(self) -> TrialProcess:
         return TrialProcess(
@@ -100,6 +106,10 @@ class TrialActor(tune.Trainable):
     def _final_result(self, process: TrialProcess) -> dict[str, Any]:
         try:
             record = process.record()
+        except ResultsError:
+            if process.unwritten is None:
+                raise
+            record = process.unwritten  # the driver writes it, or keeps it
         finally:
             self._publish(process, last=True)
         if record.error is not None:
@@ -112,6 +122,7 @@ class TrialActor(tune.Trainable):
             **last,
             "running_time_s": record.running_time_s,
             "status": record.status,
+            "is_unwritten": process.unwritten is not None,
             "record": record.model_dump(mode="json"),
             "done": record.status == "completed" and not self._failed,
         }

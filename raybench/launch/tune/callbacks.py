@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import json
+from contextlib import suppress
 from typing import Any
 
 import ray
 from ray import tune
 from ray.tune.stopper import Stopper
 
+from raybench.errors import RecordError
+from raybench.launch.rescuer import Rescuer
 from raybench.record.schema import ErrorFacts
-from raybench.record.state import ENDED, TrialState
+from raybench.record.state import ENDED, TrialEnded, TrialState
 from raybench.record.store import Experiment
+from raybench.record.upgrades import read_record
 from raybench.spec.trial import TrialSpec, trial_spec
 from raybench.trial.draft import unfinished_record
 
@@ -32,19 +35,27 @@ class StopAll(Stopper):
         return self.stopped
 
 
-class LostTrials(tune.Callback):
-    """Ends trials that were lost with their node: on the board, and with a record if they began.
+class Records(tune.Callback):
+    """Sees to it that every trial that began has its record, whatever became of its node.
 
     Args:
-        trials: the plan.
         experiment: where the records go.
         board: the ``StatusBoard``, which knows how far each trial was.
+        rescuer: writes records, and keeps those that cannot be written.
     """
 
-    def __init__(self, trials: Sequence[TrialSpec], experiment: Experiment, board: Any) -> None:
+    def __init__(self, experiment: Experiment, board: Any, rescuer: Rescuer) -> None:
         self._experiment = experiment
         self._board = board
-        self._written_before = {t.trial_id: self._written_ns(t.trial_id) for t in trials}
+        self._rescuer = rescuer
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Write a record that the trial's own node could not."""
+        del iteration, trials, trial, info
+        if result.get("is_unwritten"):
+            self._rescuer.keep(read_record(json.dumps(result["record"]), "a Tune result"))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Note that a trial is over, if its actor could not say so any more."""
@@ -56,16 +67,19 @@ class LostTrials(tune.Callback):
         elif state.phase in ENDED:
             return
         else:
-            message = f"{state.node} was lost while the trial was in {state.phase}"
-            state = replace(state, phase="failed", message=message)
-            # A trial that outlived its actor has told more by its own record.
-            if self._written_ns(spec.trial_id) == self._written_before[spec.trial_id]:
-                hint = "hint:    run the same command again"
-                error = ErrorFacts(kind="host_lost", message=f"{message}\n{hint}", traceback=None)
-                record = unfinished_record(spec, self._experiment.name, state, error)
-                self._experiment.write(record)
+            state = self._lost(spec, state)
         ray.get(self._board.publish.remote(spec.trial_id, state))
 
-    def _written_ns(self, trial_id: str) -> int:
-        path = self._experiment.record_path(trial_id)
-        return path.stat().st_mtime_ns if path.exists() else 0
+    def _lost(self, spec: TrialSpec, state: TrialState) -> TrialState:
+        """Return how a trial ended whose actor is gone; one that outlived it has told so itself."""
+        there = None
+        with suppress(RecordError):
+            there = self._experiment.read(spec.trial_id)
+        if there is not None and there.started_at == state.started_at:
+            return state.after(TrialEnded(there))
+        message = f"{state.node} was lost while the trial was in {state.phase}"
+        hint = "hint:    run the same command again"
+        error = ErrorFacts(kind="host_lost", message=f"{message}\n{hint}", traceback=None)
+        record = unfinished_record(spec, self._experiment.name, state, error)
+        self._rescuer.keep(record)
+        return state.after(TrialEnded(record))

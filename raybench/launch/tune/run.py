@@ -15,10 +15,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raybench.errors import ClusterError
 from raybench.launch.options import RunOptions
+from raybench.launch.rescuer import Rescuer
 from raybench.launch.session import cluster_nodes
 from raybench.launch.tune.actor import TrialActor
 from raybench.launch.tune.board import StatusBoard
-from raybench.launch.tune.callbacks import LostTrials, StopAll
+from raybench.launch.tune.callbacks import Records, StopAll
 from raybench.launch.tune.search import PlanOrder
 from raybench.record.schema import TrialRecord
 from raybench.record.state import ENDED, TrialState
@@ -45,6 +46,7 @@ class TuneRun:
         experiment: where the records go.
         workspace: where the data lie, on every node.
         options: the timeouts.
+        rescuer: takes records that could not be written where they were measured.
         known: complete records, from which running times are estimated.
     """
 
@@ -54,6 +56,8 @@ class TuneRun:
         experiment: Experiment,
         workspace: Workspace,
         options: RunOptions,
+        *,
+        rescuer: Rescuer,
         known: Sequence[TrialRecord] = (),
     ) -> None:
         self._trials = trials
@@ -76,6 +80,7 @@ class TuneRun:
         self._watch = NodeWatch(trials, options.node_timeout_s)
         self._head = HeadWatch(ray.get_runtime_context().gcs_address)
         self.stranded = ""
+        self._rescuer = rescuer
         self._stopper = StopAll()
         self._order = RunningOrder(trials, Estimates(known))
         self._states: dict[str, TrialState] = {}
@@ -157,7 +162,7 @@ class TuneRun:
             self._trainable,
             tune_config=tune.TuneConfig(
                 num_samples=count,
-                search_alg=PlanOrder(self._order, self._board),
+                search_alg=PlanOrder(self._order, self._board, self._rescuer, self._stopper),
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),
@@ -165,7 +170,7 @@ class TuneRun:
                 name=f"{self._started_at}-{len(self._results) + 1}",
                 storage_path=str(storage),
                 stop=self._stopper,
-                callbacks=[LostTrials(self._trials, self._experiment, self._board)],
+                callbacks=[Records(self._experiment, self._board, self._rescuer)],
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),

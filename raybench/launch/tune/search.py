@@ -7,7 +7,9 @@ from typing import Any
 import ray
 from ray.tune.search import Searcher
 
+from raybench.launch.rescuer import Rescuer
 from raybench.launch.session import cluster_nodes
+from raybench.launch.tune.callbacks import StopAll
 from raybench.schedule.order import RunningOrder
 from raybench.spec.trial import TrialSpec
 
@@ -18,12 +20,16 @@ class PlanOrder(Searcher):
     Args:
         order: hands out the trials.
         board: the ``StatusBoard``, which knows the trials that have started.
+        stopper: once it has stopped, none is either, and Tune may end.
+        rescuer: while records wait to be written, no trial is suggested.
     """
 
-    def __init__(self, order: RunningOrder, board: Any) -> None:
+    def __init__(self, order: RunningOrder, board: Any, rescuer: Rescuer, stopper: StopAll) -> None:
         super().__init__()
         self._order = order
         self._board = board
+        self._rescuer = rescuer
+        self._stopper = stopper
         self._started = 0
         self._suggested: dict[str, TrialSpec] = {}
 
@@ -36,8 +42,10 @@ class PlanOrder(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next trial's config, None if none may be pending yet, or FINISHED."""
-        if not self._order.left:
+        if not self._order.left or self._stopper.stopped:
             return str(Searcher.FINISHED)
+        if self._rescuer.is_waiting:
+            return None
         started = ray.get(self._board.started.remote(self._started))
         self._started += len(started)
         self._order.note_started(started)

@@ -52,6 +52,7 @@ def test_the_root_help_names_every_command() -> None:
 
 def test_every_command_shows_an_example_and_its_options_in_panels() -> None:
     parts = {"data": [("list",), ("fetch",), ("stage",), ("verify",)], "cluster": [("init",)]}
+    parts |= {"results": [("recover",)]}
     for command in COMMANDS:
         for part in parts.get(command, [()]):
             output = plain(invoke(command, *part, "--help").output)

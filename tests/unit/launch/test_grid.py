@@ -62,7 +62,7 @@ def test_what_is_due_is_run_and_what_is_known_serves_to_estimate(
     Experiment(tmp_path / "unit").write(record)
     asked: dict[str, Any] = {}
 
-    def run(due: Sequence[TrialSpec], *_: Any, known: Any) -> tuple[bool, str]:
+    def run(due: Sequence[TrialSpec], *_: Any, known: Any, **_more: Any) -> tuple[bool, str]:
         asked.update(due=[trial.repeat for trial in due], known=known)
         return True, ""
 

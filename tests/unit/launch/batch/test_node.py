@@ -130,7 +130,7 @@ def test_a_ray_that_ends_after_it_has_joined_is_not_started_again(
 def test_nothing_is_left_of_it_but_what_a_trial_could_write_nowhere_else(
     run: Run, tmp_path: Path, tmpdir: Path
 ) -> None:
-    record = "echo '{}' >$TMPDIR/raybench-resnet18.json;"
+    record = "mkdir $TMPDIR/raybench-rescued-x;"
     node = run(f"{record}{WORKS}")
     wait_for(tmp_path / "started")
     worker = psutil.Process(int((tmp_path / "worker").read_text()))
@@ -149,7 +149,7 @@ def test_nothing_is_left_of_it_but_what_a_trial_could_write_nowhere_else(
     finally:
         other.kill()
         other.wait()
-    assert [path.name for path in tmpdir.iterdir()] == ["raybench-resnet18.json"]
+    assert [path.name for path in tmpdir.iterdir()] == ["raybench-rescued-x"]
 
 
 def test_a_gpu_that_only_the_scheduler_names_is_marked(
