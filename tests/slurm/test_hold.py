@@ -248,6 +248,21 @@ def test_neighbour_on_the_same_host(held: Held, slurm: Slurm) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_no_other_user_gets_to_what_ray_opens_to_all(held: Held, slurm: Slurm) -> None:
+    nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups"
+    attack = f"""
+        cd /tmp/rb{held.job.number}-*
+        stat -c '%a %n' . t r/session_2*/logs
+        {nobody} ls $PWD || echo refused
+        {nobody} cat $PWD/r/session_latest/logs/raylet.out || echo refused
+        {nobody} mv $PWD/t $PWD/moved || echo refused
+    """
+    said = slurm.on("p100-1", "sh", "-c", attack).splitlines()
+    assert said[:2] == ["700 .", "700 t"]
+    assert said[2].startswith("777 r/session_2")  # Ray's doing
+    assert said.count("refused") == len(said) - 3 == 3
+
+
 def test_hosts_join_and_leave(held: Held, slurm: Slurm) -> None:
     joiner = slurm.submit("join_ray.sbatch", held.job.number, options=["--gpus-per-node=k80:1"])
     joiner.wait_for_log("1 node joined")
