@@ -104,15 +104,8 @@ def _mean(group: Configuration, key: Key, quantity: Quantity, values: Sequence[f
     if not samples or (quantity.of_every_trial and not whole):
         return Cell(state="unmeasured")
     value, half_width = mean(samples)
-    if half_width is None:
-        return Cell(state="measured", value=value, n=1)
-    return Cell(
-        state="measured",
-        value=value,
-        low=value - half_width,
-        high=value + half_width,
-        n=len(samples),
-    )
+    low, high = (None, None) if half_width is None else (value - half_width, value + half_width)
+    return Cell(state="measured", value=value, low=low, high=high, n=len(samples))
 
 
 def ratio_figures(

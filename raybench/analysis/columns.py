@@ -17,25 +17,15 @@ from raybench.spec.trial import TrialSpec
 
 Dtype = Literal["number", "count", "flag", "text", "list"]
 
-BOOKKEEPING, CONTEXT, FACTOR, FIGURE = (
-    Role.BOOKKEEPING,
-    Role.CONTEXT,
-    Role.FACTOR,
-    Role.FIGURE,
-)
+BOOKKEEPING, CONTEXT, FACTOR, FIGURE = Role.BOOKKEEPING, Role.CONTEXT, Role.FACTOR, Role.FIGURE
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column.
+    """One column: what it holds, with its unit, and its role in the comparison of two results.
 
-    Attributes:
-        name: its heading.
-        dtype: number (float), count (whole number), flag, text or list.
-        role: what it means for the comparison of two results.
-        meaning: what it holds, with its unit.
-        get: where its value stands in a ``Row``, by a dotted name, or what returns it for a record;
-            it is None where any part of it is unknown.
+    ``get`` is where the value stands in a ``Row``, by a dotted name, or what returns it for a
+    record; it is None where any part of it is unknown.
     """
 
     name: str

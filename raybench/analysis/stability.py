@@ -160,9 +160,9 @@ def _throttled(group: Configuration) -> Iterator[Note]:
     reasons = group.samples("throttle_reasons")
     alike: dict[tuple[str, ...], list[Key]] = {}
     for key, texts in reasons.items():
-        kinds = sorted({kind for text in texts for kind in (text or "").split()})
-        if kinds:
-            alike.setdefault(tuple(kinds), []).append(key)
+        kinds = {kind for text in texts for kind in (text or "").split()}
+        alike.setdefault(tuple(sorted(kinds)), []).append(key)
+    alike.pop((), None)
     for found, cells in alike.items():
         held = [bool(text) for key in cells for text in reasons[key]]
         yield Throttled(cells=tuple(cells), trials=sum(held), completed=len(held), reasons=found)

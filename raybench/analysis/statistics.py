@@ -32,13 +32,10 @@ class Mean(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
-    """A ratio of two means, or a geometric mean of such ratios.
+    """A ratio of two means, or a geometric mean of such ratios; ``n`` repeats of the lesser side.
 
-    Attributes:
-        value: the ratio.
-        n: repeats of the side that has fewer.
-        terms: (variance, degrees of freedom) of the independent parts of the log's variance;
-            empty if a side has a single repeat, or if no repeat differs from another.
+    The terms are (variance, degrees of freedom) of the independent parts of the log's variance;
+    there are none if a side has a single repeat, or if no repeat differs from another.
     """
 
     value: float

@@ -13,7 +13,7 @@ from raybench.report import render
 from raybench.report.documents import document
 from raybench.report.explanation import cell_names
 from raybench.report.findings import shown
-from raybench.report.labels import cell_title, decimals_of, listed
+from raybench.report.labels import cell_title, interval_text, listed
 from raybench.report.notes import holms, sentence
 from raybench.report.parts import Part, rows_grid
 
@@ -99,17 +99,16 @@ def published_part(comparison: PublishedComparison) -> Part:
 
 
 def _published_row(cell: ComparedCell) -> dict[str, str]:
-    usual = decimals = QUANTITIES[cell.quantity].decimals
-    interval = ""
+    decimals = QUANTITIES[cell.quantity].decimals
+    own = f"{cell.own:.{decimals}f}"
     if cell.low is not None and cell.high is not None:
-        decimals = decimals_of(min(cell.high - cell.own, cell.own - cell.low), usual)
-        interval = f" [{cell.low:.{decimals}f}, {cell.high:.{decimals}f}]"
+        own = interval_text(cell.own, cell.low, cell.high, decimals)
     return {
         "": cell.quantity.replace("-", " "),
         **cell_names(cell.key),
         "configuration": cell.configuration,
-        "own": f"{cell.own:.{decimals}f}{interval}",
-        "published": f"{cell.published:.{usual}f}",
+        "own": own,
+        "published": f"{cell.published:.{decimals}f}",
         "own / published": f"{cell.ratio:.3f}",
     }
 

@@ -13,12 +13,9 @@ from raybench.report.notes import sentence
 
 def shown(ratio: Ratio | float, decimals: int = 2) -> str:
     """Return ``2.61 [2.55, 2.67]``, or ``2.61`` for a single run or a figure."""
-    if isinstance(ratio, float):
-        return f"{ratio:.{decimals}f}"
-    if ratio.interval is None:
-        return f"{ratio.value:.{decimals}f}"
-    low, high = ratio.interval
-    return f"{ratio.value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
+    value, interval = (ratio, None) if isinstance(ratio, float) else (ratio.value, ratio.interval)
+    ends = f" [{interval[0]:.{decimals}f}, {interval[1]:.{decimals}f}]" if interval else ""
+    return f"{value:.{decimals}f}{ends}"
 
 
 HEADINGS: dict[type[findings.Finding], str] = {

@@ -54,12 +54,17 @@ def cell_text(quantity: Quantity, cell: Cell | None) -> str:
     if cell.low is None or cell.high is None:
         return f"{value:.{_decimals_of_single(value, quantity)}f}{percent}"
     low, high = cell.low * scale, cell.high * scale
-    decimals = decimals_of((high - low) / 2, quantity.decimals)
     if quantity.less is not None:
-        decimals = decimals_of(min(high - value, value - low), quantity.decimals)
         mark = " ≈" if cell.verdict == "not distinguishable" else ""
-        return f"{value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]{mark}"
+        return interval_text(value, low, high, quantity.decimals) + mark
+    decimals = decimals_of((high - low) / 2, quantity.decimals)
     return f"{value:.{decimals}f}{percent} ± {(high - low) / 2:.{decimals}f}"
+
+
+def interval_text(value: float, low: float, high: float, usual: int) -> str:
+    """Return ``2.61 [2.55, 2.67]``, rounded to what the interval supports."""
+    decimals = decimals_of(min(high - value, value - low), usual)
+    return f"{value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
 
 
 def _decimals_of_single(value: float, quantity: Quantity) -> int:

@@ -24,11 +24,9 @@ RATE_OVER_S = 10.0
 
 
 class LiveView:
-    """Shows how far the trials of a run are; a context manager.
+    """Shows how far the trials of a run are, on stderr by default; a context manager.
 
-    Args:
-        console: where to; stderr by default.
-        clock: seconds on a clock that only goes forward.
+    The clock gives seconds, and only goes forward.
     """
 
     def __init__(

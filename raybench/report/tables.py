@@ -32,12 +32,9 @@ class Tables:
         return self.render()
 
     def render(self, tablefmt: str = "github", *, width: int | None = None) -> str:
-        """Return them as text.
+        """Return them as ``latex`` (booktabs), ``csv``, ``json``, or any format of tabulate.
 
-        Args:
-            tablefmt: ``latex`` (booktabs), ``csv``, ``json``, or any format of tabulate.
-            width: in characters; a table that is wider is broken up between one hardware and the
-                next.
+        A table that is wider than ``width`` characters is broken up between pieces of hardware.
 
         Raises:
             SpecError: there is no such format.
