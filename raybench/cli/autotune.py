@@ -7,16 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from raybench.cli.options import (
-    AsJson,
-    Data,
-    Dataset,
-    Model,
-    Results,
-    Settings,
-    merged,
-    with_spec_options,
-)
+from raybench.cli.options import AsJson, Data, Dataset, Model, Results, with_spec_options
 from raybench.launch.local import RUNS
 
 
@@ -25,7 +16,6 @@ def autotune(
     *,
     model: Model,
     dataset: Dataset,
-    settings: Settings = None,
     results: Results = None,
     data: Data = None,
     experiment: Annotated[
@@ -53,7 +43,7 @@ def autotune(
     from raybench.spec.trial import trial_spec
     from raybench.system.verify import default_hardware
 
-    given = {"execution": "best", "model": model, "dataset": dataset, **merged(fields, settings)}
+    given = {"execution": "best", "model": model, "dataset": dataset, **fields}
     given.setdefault("hardware", default_hardware())
     spec = trial_spec(given)
     folders = workspace(results, data)

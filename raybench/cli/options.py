@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -96,20 +96,25 @@ _Command = TypeVar("_Command", bound=Callable[..., None])
 
 
 def with_spec_options(exclude: Collection[str]) -> Callable[[_Command], _Command]:
-    """Give a command an option for each field of a trial's spec.
+    """Give a command an option for each field of a trial's spec, and ``-s key=value``.
 
-    The command has a parameter ``fields``; it receives those that were given, by name.
+    The command has a parameter ``fields``; it receives those that were given, by name. A setting
+    counts over an option.
     """
 
     def decorate(command: _Command) -> _Command:
         signature = inspect.signature(command, eval_str=True)
         own = [p for name, p in signature.parameters.items() if name != "fields"]
+        kind = inspect.Parameter.KEYWORD_ONLY
+        settings = inspect.Parameter("settings", kind, default=None, annotation=Settings)
+        own.insert(sum(p.default is p.empty for p in own), settings)
         names = [name for name in TrialSpec.model_fields if name not in exclude]
         generated = [_option(name) for name in names]
 
         def call(**given: Any) -> None:
-            fields = {name: given.pop(name) for name in names}
-            command(fields={k: v for k, v in fields.items() if v is not None}, **given)
+            fields = {n: value for n in names if (value := given.pop(n)) is not None}
+            fields.update(parse_settings(given.pop("settings") or ()))
+            command(fields=fields, **given)
 
         parameters = [*own, *generated]
         call.__doc__ = command.__doc__
@@ -148,8 +153,3 @@ def _option(name: str) -> inspect.Parameter:
         default=None,
         annotation=Annotated[kind | None, option],
     )
-
-
-def merged(fields: Mapping[str, Any], settings: list[str] | None) -> dict[str, Any]:
-    """Join options and ``-s key=value`` settings; a setting counts over an option."""
-    return {**fields, **parse_settings(settings or ())}

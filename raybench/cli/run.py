@@ -7,16 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from raybench.cli.options import (
-    AsJson,
-    Data,
-    Dataset,
-    Model,
-    Results,
-    Settings,
-    merged,
-    with_spec_options,
-)
+from raybench.cli.options import AsJson, Data, Dataset, Model, Results, with_spec_options
 from raybench.launch.local import RUNS
 
 
@@ -25,7 +16,6 @@ def run(
     *,
     model: Model,
     dataset: Dataset,
-    settings: Settings = None,
     results: Results = None,
     data: Data = None,
     experiment: Annotated[str, typer.Option(help="The experiment that the record goes to.")] = RUNS,
@@ -47,7 +37,7 @@ def run(
     from raybench.spec.trial import trial_spec
     from raybench.system.verify import default_hardware
 
-    given = {"model": model, "dataset": dataset, **merged(fields, settings)}
+    given = {"model": model, "dataset": dataset, **fields}
     given.setdefault("hardware", default_hardware())
     spec = trial_spec(given)
     folders = workspace(results, data)

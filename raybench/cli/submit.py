@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from raybench.cli.options import AsJson, Dataset, Model, Settings, merged, with_spec_options
+from raybench.cli.options import AsJson, Dataset, Model, with_spec_options
 from raybench.errors import printable
 
 
@@ -17,7 +17,6 @@ def submit(
     model: Model,
     dataset: Dataset,
     hardware: Annotated[str, typer.Option(help="a GPU's label (P100, K80, H100 …), or cpu:N")],
-    settings: Settings = None,
     address: Annotated[
         str | None,
         typer.Option(
@@ -40,7 +39,7 @@ def submit(
     from raybench.launch import jobs
     from raybench.spec.trial import trial_spec
 
-    given = {**merged(fields, settings), "model": model, "dataset": dataset, "hardware": hardware}
+    given = {**fields, "model": model, "dataset": dataset, "hardware": hardware}
     spec = trial_spec(given)
     client = jobs.connect(address)
     job_id = jobs.submit(client, spec, given)

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from ray.dashboard.modules.job.common import JobStatus
 
-from raybench.cli.options import merged
 from raybench.errors import ClusterError
 from raybench.launch import jobs
 from raybench.spec.grid import parse_settings
@@ -27,7 +26,7 @@ def test_entrypoint_is_the_same_run() -> None:
     words = shlex.split(jobs.entrypoint(spec, GIVEN))
     assert words[:6] == ["raybench", "run", "resnet18", "mnist", "--hardware", "K80"]
     settings = [word for word in words[6:] if word != "-s"]
-    again = {**GIVEN, **merged({}, settings)}
+    again = {**GIVEN, **parse_settings(settings)}
     assert trial_spec(again) == spec
     assert parse_settings(settings) == {"epochs": 1, "precision": "fp32"}
 
