@@ -71,7 +71,7 @@ def _(note: notes.Warned) -> str:
 
 
 def _of(trials: int, planned: int) -> str:
-    return f"{trials} of {count(planned, 'trial')}"
+    return f"{trials:,} of {count(planned, 'trial')}"
 
 
 def _counts(counts: Sequence[notes.Count]) -> str:
