@@ -182,10 +182,6 @@ class GpuTypes(Mapping[str, GpuType]):
         site = Settings().hardware
         return gpu_types([*([site] if site else []), TABLE])
 
-    @functools.cached_property
-    def _spellings(self) -> dict[str, str]:
-        return {label.casefold(): label for label in self._types}
-
     def __getitem__(self, label: str) -> GpuType:
         return self._types[label]
 
@@ -197,4 +193,4 @@ class GpuTypes(Mapping[str, GpuType]):
 
     def spelling(self, name: str) -> str | None:
         """Return the label that ``name`` is, but for its case, or None."""
-        return self._spellings.get(name.casefold())
+        return next((label for label in self if label.casefold() == name.casefold()), None)

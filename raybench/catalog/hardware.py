@@ -19,17 +19,14 @@ GPUS = GpuTypes()
 
 @dataclass(frozen=True, order=True)
 class Hardware:
-    """What a trial ran on, as tables tell it apart.
-
-    Attributes:
-        label: ``P100`` or ``cpu:2``, or whatever a published result calls its hardware.
-        gpus: how many of them worked on one trial.
-        device: the device's own name, only where one label covers several kinds of device.
-    """
+    """What a trial ran on, as tables tell it apart."""
 
     label: str
+    """``P100`` or ``cpu:2``, or whatever a published result calls its hardware"""
     gpus: int = 1
+    """how many of them worked on one trial"""
     device: str = ""
+    """the device's own name, only where one label covers several kinds of device"""
 
     @classmethod
     def parse(cls, text: str) -> Hardware:
@@ -103,7 +100,5 @@ def label_of(device_name: str) -> str | None:
     """
     if SLICE.search(device_name):
         return None
-    for gpu in GPUS.values():
-        if any(sheet.describes(device_name) for sheet in gpu.datasheets):
-            return gpu.label
-    return None
+    sheets = (sheet for gpu in GPUS.values() for sheet in gpu.datasheets)
+    return next((sheet.label for sheet in sheets if sheet.describes(device_name)), None)

@@ -93,10 +93,11 @@ def listed(root: Path) -> list[Listed]:
     Raises:
         SpecError: two packages use one name.
     """
-    return [_listed(name, DATASETS.origin(name), root) for name in DATASETS]
+    return [_listed(name, root) for name in DATASETS]
 
 
-def _listed(name: str, origin: str, root: Path) -> Listed:
+def _listed(name: str, root: Path) -> Listed:
+    origin = DATASETS.origin(name)
     try:
         dataset = DATASETS[name]
     except SpecError as error:

@@ -42,17 +42,16 @@ class PublishedFile:
         """Without folders."""
         return Path(self.path).name
 
-    def checksum_is_known(self, path: Path) -> bool:
-        """Whether a checksum is published for the file as it lies there."""
-        return path.suffix == ".gz" or self.md5 is not None
+    def md5_of(self, path: Path) -> str | None:
+        """Return the published checksum of the file as it lies there, if there is one."""
+        return (self.gz_md5 or self.md5) if path.suffix == ".gz" else self.md5
 
     def problem(self, path: Path) -> str | None:
         """Return what is wrong with the file as it lies there, or None."""
         try:
-            if path.suffix == ".gz":
-                return _checksum_problem(path, self.gz_md5 or self.md5)
-            problem = _checksum_problem(path, self.md5)
-            return problem or (idx_problem(path, self.shape) if self.shape else None)
+            if md5 := self.md5_of(path):
+                return _checksum_problem(path, md5)
+            return idx_problem(path, self.shape) if self.shape else None
         except OSError as error:
             return f"it cannot be read: {error.strerror or error}"
 
@@ -115,10 +114,8 @@ class Published(Source):
             return Finding(name, path, "absent", "not there")
         if problem := file.problem(path):
             return Finding(name, path, "damaged", problem)
-        known = file.checksum_is_known(path)
-        return Finding(
-            name, path, "ok", "checksum matches" if known else "header and size are right"
-        )
+        detail = "checksum matches" if file.md5_of(path) else "header and size are right"
+        return Finding(name, path, "ok", detail)
 
     def laid_out(self, name: str, root: Path, scratch: Path) -> Path:
         """Return ``scratch`` with the files, checked and unpacked, by their own names."""
@@ -171,9 +168,7 @@ def _is_file(path: Path) -> bool:
         ) from None
 
 
-def _checksum_problem(path: Path, md5: str | None) -> str | None:
-    if md5 is None:
-        return None
+def _checksum_problem(path: Path, md5: str) -> str | None:
     found = hashlib.md5(usedforsecurity=False)
     with path.open("rb") as file:
         while block := file.read(1 << 20):

@@ -147,7 +147,7 @@ class _Search:
         for path in (path for name in names for path in self.there.get(name, ())):
             if problem := file.problem(path):
                 self.refused.append(f"{path}: {problem}")
-            elif file.checksum_is_known(path):
+            elif file.md5_of(path):
                 return [path]
             else:
                 sound.setdefault(path.read_bytes(), path)

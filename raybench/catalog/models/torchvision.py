@@ -23,16 +23,15 @@ FLOPS_TABLE = Path(__file__).with_name("model_flops.csv")
 def _build(name: str, size_argument: str | None, *, num_classes: int, image_size: int) -> nn.Module:
     import torchvision  # noqa: PLC0415 - specs are checked without torch
 
-    options: dict[str, Any] = {"weights": None, "num_classes": num_classes}
-    if size_argument == "image_size":
-        options["image_size"] = image_size
-    elif size_argument == "input_size":
-        options["input_size"] = (image_size, image_size)
+    sizes = {"image_size": image_size, "input_size": (image_size, image_size)}
+    options: dict[str, Any] = {size_argument: sizes[size_argument]} if size_argument else {}
     with warnings.catch_warnings():
         # torchvision announces a change of GoogLeNet's and Inception's initial weights; the
         # weights of today are those that published results were made with.
         warnings.simplefilter("ignore", FutureWarning)
-        model: nn.Module = torchvision.models.get_model(name, **options)
+        model: nn.Module = torchvision.models.get_model(
+            name, weights=None, num_classes=num_classes, **options
+        )
     return model
 
 
@@ -53,6 +52,10 @@ def _models(*names: str, size_argument: str | None = None, **facts: Any) -> list
         )
         for name in names
     ]
+
+
+def _patches(size: int) -> dict[str, Any]:
+    return {"min_image_size": size, "image_size_multiple": size, "size_argument": "image_size"}
 
 
 # The auxiliary heads' weights are those of the papers as torchvision's training reference uses
@@ -90,18 +93,8 @@ MODELS = [
     *_models(
         *(f"vgg{depth}{bn}" for depth in (11, 13, 16, 19) for bn in ("", "_bn")), min_image_size=32
     ),
-    *(
-        model
-        for name, patch in (
-            ("vit_b_16", 16),
-            ("vit_l_16", 16),
-            ("vit_b_32", 32),
-            ("vit_l_32", 32),
-            ("vit_h_14", 14),
-        )
-        for model in _models(
-            name, min_image_size=patch, image_size_multiple=patch, size_argument="image_size"
-        )
-    ),
+    *_models("vit_b_16", "vit_l_16", **_patches(16)),
+    *_models("vit_b_32", "vit_l_32", **_patches(32)),
+    *_models("vit_h_14", **_patches(14)),
     *_models("wide_resnet50_2", "wide_resnet101_2"),
 ]
