@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from importlib.resources import files
-from typing import Any
+from pathlib import Path
 
 import typer
 
@@ -19,21 +18,17 @@ def demo(settings: Settings = None, results: Results = None) -> None:
 
     Example: raybench demo --results /tmp/results
     """
-    import yaml
-
     from raybench.cli.output import run_and_show
     from raybench.launch.options import RunOptions
     from raybench.settings import workspace
-    from raybench.spec.grid import grid_spec, parse_settings
+    from raybench.spec.grid import load_grid, parse_settings
     from raybench.system.cpus import allowed_cpus
 
-    content: dict[str, Any] = yaml.safe_load(
-        files("raybench.cli").joinpath("demo.yaml").read_text(encoding="utf-8")
-    )
+    given = parse_settings(settings or ())
     if allowed_cpus() < 2:
         typer.echo("one processor only: the demo leaves cpu:2, and so the speedup, out", err=True)
-        content["hardware"] = "cpu:1"
-    grid = grid_spec({**content, **parse_settings(settings or ())}, "the demo's grid")
+        given = {"hardware": "cpu:1", **given}
+    grid = load_grid(Path(__file__).with_name("demo.yaml"), given)
     # OpenMP's threads would spin while they wait, and so keep a busy machine's processor from the
     # very thread that they wait for; a step then takes a hundred times as long.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")

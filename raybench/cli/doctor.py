@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from raybench.cli.options import AsJson, Data, Results
-
-if TYPE_CHECKING:
-    from raybench.launch.checks import Check
 
 _COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 
@@ -38,17 +35,13 @@ def doctor(
     for check in gpu_checks(required=True) if gpu_only else all_checks(workspace(results, data)):
         checks.append(check)
         if not as_json:
-            _show(check)
+            status = typer.style(f"{check.status:<4}", fg=_COLOURS[check.status])
+            typer.echo(f"{status}  {check.name:<14}  {check.found}")
+            if check.hint:
+                typer.echo(f"{'':<4}  {'hint:':>14}  {check.hint}")
     healthy = all(check.status != "FAIL" for check in checks)
     if as_json:
         report = {"ok": healthy, "checks": [asdict(check) for check in checks]}
         typer.echo(json.dumps(report, indent=1))
     if not healthy:
         raise typer.Exit(1)
-
-
-def _show(check: Check) -> None:
-    status = typer.style(f"{check.status:<4}", fg=_COLOURS[check.status])
-    typer.echo(f"{status}  {check.name:<14}  {check.found}")
-    if check.hint:
-        typer.echo(f"{'':<4}  {'hint:':>14}  {check.hint}")

@@ -43,8 +43,6 @@ COMMANDS = {
 ALIASES = {"tune-up": "autotune"}
 """Former names, which still work and which the help does not show."""
 
-_INTERRUPTED = 130
-
 _asked = {"debug": False}
 """What was asked of all commands."""
 
@@ -79,6 +77,7 @@ def _load(name: str) -> Any:
         app = typer.Typer(add_completion=False)
         app.command(name)(getattr(module, name))
     for command in app.registered_commands:
+        assert command.callback is not None
         described, _, example = (command.callback.__doc__ or "").partition("Example:")
         command.help = described
         command.epilog = f"Example: {' '.join(example.split())}" if example else None
@@ -88,10 +87,8 @@ def _load(name: str) -> Any:
     return loaded
 
 
-def _caught(callback: Callable[..., Any] | None) -> Callable[..., Any]:
+def _caught(callback: Callable[..., Any]) -> Callable[..., Any]:
     """Turn what a command raises into a message on stderr and an exit code: the one place."""
-
-    assert callback is not None
 
     @functools.wraps(callback)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -102,7 +99,7 @@ def _caught(callback: Callable[..., Any] | None) -> Callable[..., Any]:
             raise
         except KeyboardInterrupt:
             _say("interrupted; what is complete was kept")
-            raise typer.Exit(_INTERRUPTED) from None
+            raise typer.Exit(130) from None
         except BrokenPipeError:
             # Whoever read our output has gone, as `| head` does; that is no error.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

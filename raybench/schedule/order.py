@@ -86,10 +86,9 @@ class RunningOrder:
         for trial in waiting.due:
             alike = self._alike[trial.trial_id]
             longest[alike] = max(longest.get(alike, 0.0), self._estimates.rough_s(trial))
-        waiting.due.sort(
-            key=lambda trial: (
-                trial.repeat,
-                -longest[self._alike[trial.trial_id]],
-                self._place[trial.trial_id],
-            )
-        )
+
+        def key(trial: TrialSpec) -> tuple[int, float, int]:
+            name = trial.trial_id
+            return trial.repeat, -longest[self._alike[name]], self._place[name]
+
+        waiting.due.sort(key=key)

@@ -48,9 +48,10 @@ def image_size(spec: TrialFields) -> None:
         )
 
 
-def gpu_only(spec: TrialFields) -> None:
-    """A processor has no tensor cores, no CUDA graphs and no cuDNN."""
-    if cpu_threads(spec.hardware) is None:
+def on_a_cpu(spec: TrialFields) -> None:
+    """A processor has no tensor cores, CUDA graphs or cuDNN; workers share its N threads."""
+    threads = cpu_threads(spec.hardware)
+    if threads is None:
         return
     if spec.precision in ("tf32", "fp16"):
         raise SpecError(
@@ -67,12 +68,7 @@ def gpu_only(spec: TrialFields) -> None:
             f"cudnn_benchmark is set, but {spec.hardware} has no cuDNN",
             hint="leave cudnn_benchmark out on a CPU",
         )
-
-
-def threads_for_workers(spec: TrialFields) -> None:
-    """On ``cpu:N`` training and workers share the N threads."""
-    threads = cpu_threads(spec.hardware)
-    if threads is not None and spec.num_workers and spec.num_workers >= threads:
+    if spec.num_workers and spec.num_workers >= threads:
         raise SpecError(
             f"num_workers is {spec.num_workers}, but {spec.hardware} has "
             f"{count(threads, 'thread')} for training and workers together",
@@ -149,8 +145,7 @@ def workers_of_a_pipeline(spec: TrialFields) -> None:
 RULES: tuple[Callable[[TrialFields], None], ...] = (
     auxiliary_heads,
     image_size,
-    gpu_only,
-    threads_for_workers,
+    on_a_cpu,
     compute_capability,
     captured_loss_scaling,
     left_to_autotuning,

@@ -61,11 +61,7 @@ class Source(ABC):
 
     def presence(self, name: str, root: Path) -> str:
         """Say in a word whether it is there."""
-        try:
-            self.state(name, root)
-        except DataError:
-            return "absent"
-        return "present"
+        return "absent" if self.findings(name, root) else "present"
 
     def laid_out(self, name: str, root: Path, scratch: Path) -> Path:  # noqa: ARG002
         """Return the folder that the reader is given, which may be made in ``scratch``.
