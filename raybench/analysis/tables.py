@@ -7,8 +7,8 @@ values has tables of its own (``configurations``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from raybench.analysis import notes, stability
@@ -40,28 +40,6 @@ class Table:
     cells: Mapping[Key, Cell]
     means: Mapping[Hardware, Cell]
     notes: tuple[Note, ...]
-
-
-def cells_frame(tables: Iterable[Table]) -> pd.DataFrame:
-    """Return a row for each cell of tables, unrounded."""
-    import pandas as pd  # noqa: PLC0415 - tables need none
-
-    rows = [
-        {
-            "table": table.quantity.name,
-            "configuration": table.configuration,
-            "baseline": table.baseline and str(table.baseline),
-            **key._asdict(),
-            "hardware": str(key.hardware),
-            **asdict(cell),
-        }
-        for table in tables
-        for key, cell in table.cells.items()
-    ]
-    figures = [each.name for each in fields(Cell)]
-    names = ["table", "configuration", "baseline", *Key._fields, *figures]
-    dtypes = {"value": "float64", "low": "float64", "high": "float64", "n": "int64"}
-    return pd.DataFrame(rows, columns=names).astype(dtypes)
 
 
 @dataclass(frozen=True, kw_only=True)

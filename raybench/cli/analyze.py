@@ -120,8 +120,8 @@ def _shown(
     problems: Sequence[str],
     compared: PublishedComparison | None,
 ) -> str:
-    from raybench.report.documents import as_json, tables_document
-    from raybench.report.tables import Tables
+    from raybench.report.documents import as_json
+    from raybench.report.tables import Tables, tables_document
 
     if tablefmt == "json":
         document: dict[str, Any] = {**tables_document(sections), "problems": problems}

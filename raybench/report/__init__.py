@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING
 
 from raybench.errors import unknown
 
@@ -19,18 +19,14 @@ FORMATS = {"latex": "raybench.report.latex"}
 """The module of each format that tabulate does not have, or not as well."""
 
 DOCUMENTS = ("json", "csv")
-"""Formats for programs, which hold figures instead of texts: ``raybench.report.documents``."""
-
-
-class _Format(Protocol):
-    def render(self, parts: Sequence[Part], *, width: int | None) -> str: ...
+"""Formats for programs, which hold figures instead of texts: ``raybench.report.tables``."""
 
 
 def render(parts: Sequence[Part], tablefmt: str = "github", *, width: int | None = None) -> str:
     """Return parts as text of a format of ``FORMATS`` or of tabulate, of ``width`` characters."""
     if tablefmt in FORMATS:
-        module = cast("_Format", importlib.import_module(FORMATS[tablefmt]))
-        return module.render(parts, width=width)
+        module = importlib.import_module(FORMATS[tablefmt])
+        return str(module.render(parts, width=width))
     from raybench.report import text  # noqa: PLC0415 - tabulate is for these alone
 
     return text.render(parts, tablefmt, width=width)

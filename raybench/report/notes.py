@@ -90,21 +90,15 @@ def _(_note: notes.NotPlanned) -> str:
 
 @sentence.register
 def _(note: notes.OnCpu) -> str:
-    return _on(note, "measured on a CPU")
+    device = note.device or "a device without a name"
+    return f"{_kinds(note.hardware)}: {_ON_CPU[type(note)]} ({device})"
 
 
-@sentence.register
-def _(note: notes.Simulated) -> str:
-    return _on(note, "simulated, not a GPU's figure")
-
-
-@sentence.register
-def _(note: notes.NotVerified) -> str:
-    return _on(note, "label not verified")
-
-
-def _on(note: notes.OnCpu, what: str) -> str:
-    return f"{_kinds(note.hardware)}: {what} ({note.device or 'a device without a name'})"
+_ON_CPU = {
+    notes.OnCpu: "measured on a CPU",
+    notes.Simulated: "simulated, not a GPU's figure",
+    notes.NotVerified: "label not verified",
+}
 
 
 def _kinds(hardware: Iterable[Hardware]) -> str:

@@ -20,24 +20,21 @@ def render(parts: Sequence[Part], tablefmt: str, *, width: int | None = None) ->
     for part in parts:
         for grid in part.grids:
             body = _body(grid, tablefmt, width) if grid.heads else ""
-            blocks += [_heading(grid.title, tablefmt), body, _prose(grid.notes, tablefmt)]
+            blocks += [_prose([grid.title], tablefmt, "h3"), body, _prose(grid.notes, tablefmt)]
         if part.notes:
-            blocks += [_heading(part.title, tablefmt), _prose(part.notes, tablefmt)]
+            blocks += [_prose([part.title], tablefmt, "h3"), _prose(part.notes, tablefmt)]
     return "\n\n".join(block for block in blocks if block)
 
 
-def _heading(text: str, tablefmt: str) -> str:
-    if tablefmt.startswith("latex"):
-        return f"% {text}"
-    return f"<h3>{html.escape(text)}</h3>" if tablefmt.endswith("html") else text
-
-
-def _prose(notes: Sequence[str], tablefmt: str) -> str:
+def _prose(notes: Sequence[str], tablefmt: str, tag: str = "p") -> str:
+    """Return lines of prose of that format, or a heading."""
     if tablefmt.startswith("latex"):  # which would act on what the notes quote
-        return "\n".join(f"% {note}" for note in notes)
-    if tablefmt.endswith("html"):
-        return "\n".join(f"<p>{html.escape(note)}</p>" for note in notes)
-    return "\n".join(f"  {note}" for note in notes)
+        lines = [f"% {note}" for note in notes]
+    elif tablefmt.endswith("html"):
+        lines = [f"<{tag}>{html.escape(note)}</{tag}>" for note in notes]
+    else:
+        lines = [f"  {note}" if tag == "p" else note for note in notes]
+    return "\n".join(lines)
 
 
 def _body(grid: Grid, tablefmt: str, width: int | None) -> str:
