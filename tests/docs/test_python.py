@@ -63,7 +63,8 @@ def test_every_error_of_the_table_is_one() -> None:
 
 def test_messages_that_troubleshooting_quotes_are_messages_of_the_program() -> None:
     """Each part of a quoted message between … stands in the source, whatever it is joined from."""
-    sources = "".join(path.read_text("utf-8") for path in (ROOT / "raybench").rglob("*.py"))
+    files = [*(ROOT / "raybench").rglob("*.py"), *(ROOT / "cluster").glob("*.sh")]
+    sources = "".join(path.read_text("utf-8") for path in files)
     joined = re.sub(r'"\s*\n\s*f?"', "", sources)
     page = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
     quoted = [*re.findall(r"«([^»]+)»", page)]
