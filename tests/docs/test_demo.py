@@ -24,6 +24,8 @@ def test_the_readme_shows_the_demos_tables() -> None:
     printed = shape(str(raybench.tables(frame)))
     readme = (ROOT / "README.md").read_text("utf-8")
     shown = shape(readme.partition("<!-- demo:begin -->")[2].partition("<!-- demo:end -->")[0])
-    lines = [line for line in shown if line != "```"]
+    # What a reader is warned of differs from run to run.
+    warned = ("unstable", "warning", "co-located", "throttled")
+    lines = [line for line in shown if line != "```" and not line.startswith(warned)]
     assert lines
     assert lines == printed[-len(lines) :], "the end of what it prints, or all of it"
